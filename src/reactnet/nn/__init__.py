@@ -1,0 +1,12 @@
+"""Layers of binary networks: signs with their gradients, activations, the binary convolution, the phase switch."""
+
+from reactnet.nn.activation import RPReLU as RPReLU
+from reactnet.nn.activation import RSign as RSign
+from reactnet.nn.binarize import approx_sign as approx_sign
+from reactnet.nn.binarize import weight_sign as weight_sign
+from reactnet.nn.conv import BinaryConv2d as BinaryConv2d
+from reactnet.nn.phase import PARTS as PARTS
+from reactnet.nn.phase import binarized as binarized
+from reactnet.nn.phase import set_binarize as set_binarize
+
+__all__ = ["PARTS", "BinaryConv2d", "RPReLU", "RSign", "approx_sign", "binarized", "set_binarize", "weight_sign"]
