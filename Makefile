@@ -1,0 +1,45 @@
+# make install | demo | test | native | wheel | clean.  The first two words of a newcomer: make demo, make test.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+NATIVE := CMakeLists.txt $(shell find native -type f)
+
+.PHONY: install demo test lint types native wheel clean
+.DELETE_ON_ERROR:
+
+install: $(VENV)/.native
+
+# The native library is built with the packages of the environment, so that the build needs nothing else from the network.
+$(VENV)/.packages: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11"; echo "hint: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt scikit-build-core cmake ninja
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.packages $(NATIVE)
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e '.[demo,dev]'
+	@touch $@
+
+native: install
+
+demo: install
+	$(BIN)/reactnet demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest
+
+wheel: install
+	$(PIP) wheel -q --no-deps --no-build-isolation -w dist .
+
+clean:
+	rm -rf build dist $(VENV)
