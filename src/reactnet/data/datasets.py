@@ -1,0 +1,187 @@
+"""Images with labels: the handwritten digits, CIFAR-10, and a tree of class folders."""
+
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from reactnet.data.transforms import draw
+from reactnet.errors import ReactnetError
+
+_log = logging.getLogger(__name__)
+
+DIGITS_TEST_PER_CLASS = 36
+DIGITS_SPLIT_SEED = 0
+
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_IMAGES_A_FILE = 10_000
+CIFAR10_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+CIFAR10_TEST = ("test_batch.bin",)
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one size, all in memory: `images` uint8 (N, H, W, C), `labels` int64 (N,), a name for each label."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == np.uint8
+        assert self.images.ndim == 4
+        assert self.labels.dtype == np.int64
+        assert self.labels.shape == self.images.shape[:1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A training and a test part, with the training part's per-channel mean and std in units where white is 1."""
+
+    train: ImageSet
+    test: ImageSet
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFolder:
+    """Image files of any size, decoded when asked for: `labels[i]` is the class of `paths[i]`."""
+
+    paths: tuple[Path, ...]
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int, channels: int) -> npt.NDArray[np.uint8]:
+        """Decode image `index` to (H, W, channels). Raises ReactnetError, with the path, if it is corrupt."""
+        from reactnet.images import load_image
+
+        return load_image(self.paths[index], channels)
+
+
+def load_digits_split() -> Split:
+    """Scikit-learn's 1,797 handwritten digits, grey 8x8, as 1,437 training and 360 test images.
+
+    Values 0 to 16 become round(v * 255 / 16). The test part is 36 images of each digit, chosen by a fixed hash, so it
+    depends on no library's generator. Both parts keep the order of the source.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ReactnetError(
+            "digits: scikit-learn, which holds these images, is not installed", hint="pip install 'reactnet[demo]'"
+        ) from error
+    source = load_digits()
+    images = np.rint(source.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = source.target.astype(np.int64)
+    order = draw(2**32, seed=DIGITS_SPLIT_SEED, epoch=0, indices=np.arange(len(labels)), stream=0)
+    in_test = np.zeros(len(labels), dtype=bool)
+    for digit in range(10):
+        members = np.flatnonzero(labels == digit)
+        in_test[members[np.argsort(order[members], kind="stable")[:DIGITS_TEST_PER_CLASS]]] = True
+    names = tuple(str(digit) for digit in range(10))
+    return _split(
+        ImageSet(images[~in_test], labels[~in_test], names), ImageSet(images[in_test], labels[in_test], names)
+    )
+
+
+def is_cifar10(root: Path) -> bool:
+    """Whether `root` holds CIFAR-10's binary layout, or is that folder itself."""
+    return (root / CIFAR10_FOLDER).is_dir() or root.name == CIFAR10_FOLDER
+
+
+def load_cifar10(root: Path) -> Split:
+    """CIFAR-10 from its published binary layout: 50,000 training and 10,000 test images, RGB 32x32.
+
+    A record is one label byte, then 1,024 red, 1,024 green and 1,024 blue bytes. Raises ReactnetError for a file that
+    is missing, is not 10,000 records long, or holds a label above 9.
+    """
+    folder = root if root.name == CIFAR10_FOLDER else root / CIFAR10_FOLDER
+    return _split(_cifar10_part(folder, CIFAR10_TRAIN), _cifar10_part(folder, CIFAR10_TEST))
+
+
+def load_image_folder(root: Path, class_names: Sequence[str]) -> ImageFolder:
+    """The images under `root`, one folder a class, matched to `class_names` by name; nothing is decoded yet.
+
+    A class without a folder, or with an empty one, is logged as a warning. Raises ReactnetError for a folder that is
+    no class, and if there is no image at all.
+    """
+    from reactnet.images import list_images
+
+    if not root.is_dir():
+        raise ReactnetError(f"{root}: no such folder", hint="give a folder that holds one folder of images a class")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    unknown = [folder.name for folder in folders if folder.name not in class_names]
+    if unknown:
+        raise ReactnetError(
+            f"{root}: folder {unknown[0]!r} is none of the {len(class_names)} classes",
+            hint=_class_hint(unknown[0], class_names),
+        )
+    label_of = {name: label for label, name in enumerate(class_names)}
+    paths: list[Path] = []
+    labels: list[int] = []
+    for folder in folders:
+        found = list_images(folder) if any(folder.iterdir()) else []
+        paths += found
+        labels += [label_of[folder.name]] * len(found)
+    if not paths:
+        raise ReactnetError(
+            f"{root}: no images in it",
+            hint=f"put images into one folder a class, such as {root / class_names[0]}",
+        )
+    missing = [name for label, name in enumerate(class_names) if label not in set(labels)]
+    if missing:
+        _log.warning("%s: no images of %d of %d classes: %s", root, len(missing), len(class_names), ", ".join(missing))
+    return ImageFolder(tuple(paths), np.asarray(labels, dtype=np.int64), tuple(class_names))
+
+
+def _class_hint(name: str, class_names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, class_names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(class_names[:10]) + (", ..." if len(class_names) > 10 else "")
+    return f"name each folder as the model names its class: {shown}"
+
+
+def _split(train: ImageSet, test: ImageSet) -> Split:
+    # From counts of the 256 values: exact, and without a float64 copy of every pixel.
+    values = np.arange(256) / 255
+    counts = [np.bincount(train.images[..., c].ravel(), minlength=256) for c in range(train.images.shape[-1])]
+    means = [float(np.average(values, weights=count)) for count in counts]
+    variances = [np.average((values - mean) ** 2, weights=count) for mean, count in zip(means, counts, strict=True)]
+    return Split(train, test, tuple(means), tuple(float(np.sqrt(variance)) for variance in variances))
+
+
+def _cifar10_part(folder: Path, names: Sequence[str]) -> ImageSet:
+    records = np.concatenate([_cifar10_file(folder / name) for name in names])
+    images = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    return ImageSet(images, records[:, 0].astype(np.int64), CIFAR10_CLASSES)
+
+
+def _cifar10_file(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise ReactnetError(
+            f"{path}: {error.strerror}", hint=f"unpack the whole of CIFAR-10's binary version into {path.parent}"
+        ) from error
+    expected = CIFAR10_IMAGES_A_FILE * 3073
+    if data.size != expected:
+        raise ReactnetError(f"{path}: {data.size} bytes, not {expected}", hint="fetch and unpack CIFAR-10 again")
+    records = data.reshape(-1, 3073)
+    if records[:, 0].max() > 9:
+        raise ReactnetError(
+            f"{path}: a label is {records[:, 0].max()}, above 9", hint="fetch and unpack CIFAR-10 again"
+        )
+    return records
