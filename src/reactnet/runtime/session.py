@@ -27,7 +27,7 @@ _VALUE_DTYPES: dict[str, npt.DTypeLike] = {"sign": np.uint64, "quantize": np.uin
 class Session:
     """A packed file, validated, planned and repacked for this machine.
 
-    `threads` counts the calling thread; None takes REACTNET_THREADS, else 1. `isa` is a ceiling ("scalar", "avx2", ...),
+    `threads` counts the calling thread; None takes REACTNET_THREADS, else 1. `isa` is a ceiling ("scalar", "avx2");
     None takes REACTNET_ISA, else the best there is. Neither changes a result. `run` may be called from many threads at
     once: each call borrows a context of its own, and contexts are kept for the next call.
 
