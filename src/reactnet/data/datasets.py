@@ -121,7 +121,10 @@ def load_image_folder(root: Path, class_names: Sequence[str]) -> ImageFolder:
 
     if not root.is_dir():
         raise ReactnetError(f"{root}: no such folder", hint="give a folder that holds one folder of images a class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise ReactnetError(f"{root}: {error.strerror}", hint="give a folder that you may read") from error
     unknown = [folder.name for folder in folders if folder.name not in class_names]
     if unknown:
         raise ReactnetError(
@@ -132,12 +135,12 @@ def load_image_folder(root: Path, class_names: Sequence[str]) -> ImageFolder:
     paths: list[Path] = []
     labels: list[int] = []
     for folder in folders:
-        found = list_images(folder) if any(folder.iterdir()) else []
+        found = list_images(folder)
         paths += found
         labels += [label_of[folder.name]] * len(found)
     if not paths:
         raise ReactnetError(
-            f"{root}: no images in it",
+            f"{root}: no images in class folders",
             hint=f"put images into one folder a class, such as {root / class_names[0]}",
         )
     missing = [name for label, name in enumerate(class_names) if label not in set(labels)]

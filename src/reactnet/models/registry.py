@@ -134,7 +134,9 @@ def _check_option(info: ModelInfo, option: str, value: Option, kind: object) -> 
             raise ReactnetError(f"{where}: option {option!r} is {value!r}", hint=f"choose one of {listed}")
     elif isinstance(kind, type) and type(value) is not kind:
         found = type(value).__name__
-        raise ReactnetError(f"{where}: option {option!r} is {value!r}, a {found}", hint=f"give a {kind.__name__}")
+        raise ReactnetError(
+            f"{where}: option {option!r} is {value!r}, a {found}", hint=f"give a value of type {kind.__name__}"
+        )
 
 
 def _did_you_mean(word: str, choices: Sequence[str] | Mapping[str, object]) -> str:
