@@ -5,10 +5,13 @@ order of the samples, the batches they fall in, the number of workers and a resu
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.ArrayLike
@@ -68,11 +71,13 @@ def normalize_table(mean: Sequence[float], std: Sequence[float]) -> npt.NDArray[
     return ((values - np.asarray(mean, dtype=np.float64)) / np.asarray(std, dtype=np.float64)).astype(np.float32)
 
 
-def normalize(images: Pixels, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+def normalize(images: Pixels, mean: Sequence[float], std: Sequence[float]) -> "torch.Tensor":
     """Look each pixel up in `normalize_table`, so that training sees the very numbers that deployment does.
 
     Shape: uint8 (N, H, W, C) -> float32 (N, C, H, W).
     """
+    import torch  # here only: packed files are evaluated where torch is not installed
+
     table = normalize_table(mean, std)
     channels = images.transpose(0, 3, 1, 2)
     return torch.from_numpy(table[channels, np.arange(table.shape[1])[:, None, None]])
