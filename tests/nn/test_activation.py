@@ -1,9 +1,9 @@
-"""RSign and RPReLU compute their formulas, under the names that checkpoints hold."""
+"""The activations compute their formulas, under the names that checkpoints hold."""
 
 import pytest
 import torch
 
-from reactnet.nn import RPReLU, RSign
+from reactnet.nn import Blend, RPReLU, RSign, Sign, set_binarize
 
 
 def _randomize(module):
@@ -79,3 +79,45 @@ def test_state_dict_keys_and_shapes_are_the_format():
         "slope": (7,),
         "shift_out": (7,),
     }
+
+
+@pytest.mark.parametrize("layer", [Sign(window=2, gradient="identity"), RSign(1, window=2, gradient="identity")])
+def test_identity_gradient_is_one_inside_the_window(layer):
+    x = torch.tensor([-2.5, -2.0, -0.5, 0.0, 1.9, 2.1]).view(1, 1, 1, 6).requires_grad_()
+
+    out = layer(x)
+    out.backward(torch.full_like(out, 3))
+
+    assert out.flatten().tolist() == [-1, -1, -1, 1, 1, 1]
+    assert x.grad.flatten().tolist() == [0, 3, 3, 3, 3, 0]
+
+
+@pytest.mark.parametrize("layer", [Sign(window=2), RSign(1, window=2)])
+def test_quadratic_gradient_falls_to_zero_at_the_window(layer):
+    x = torch.tensor([-3.0, -1.0, 0.0, 1.0, 2.0]).view(1, 1, 1, 5).requires_grad_()
+
+    layer(x).sum().backward()
+
+    torch.testing.assert_close(x.grad.flatten(), torch.tensor([0, 0.5, 1, 0.5, 0]))
+
+
+def test_sign_is_switched_like_rsign_and_has_no_state():
+    layer = Sign()
+    x = torch.tensor([-0.5, -0.0, 0.25])
+
+    assert layer(x).tolist() == [-1, 1, 1]
+    set_binarize(layer, ())
+    assert torch.equal(layer(x), x)
+    assert list(layer.state_dict()) == []
+
+
+def test_blend_mixes_by_channel_and_never_leaves_the_two():
+    layer = Blend(3)
+    a, b = torch.randn(2, 3, 1, 1), torch.randn(2, 3, 1, 1)
+
+    torch.testing.assert_close(layer(a, b), (a + b) / 2)
+    with torch.no_grad():
+        layer.ratio.copy_(torch.tensor([1.5, -0.5, 0.25]))
+    expected = torch.stack([a[:, 0], b[:, 1], 0.25 * a[:, 2] + 0.75 * b[:, 2]], dim=1)
+    torch.testing.assert_close(layer(a, b), expected)
+    assert list(layer.state_dict()) == ["ratio"]

@@ -137,3 +137,14 @@ def test_bad_arguments_are_refused():
         BinaryConv2d(4, 4, 3, padding_value=0.5)
     with pytest.raises(ReactnetError, match="3 groups do not divide 4 input"):
         BinaryConv2d(4, 6, 3, groups=3)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_window_says_which_latent_weights_learn(scale):
+    conv = BinaryConv2d(1, 4, 1, scale=scale, window=1.25)
+    with torch.no_grad():
+        conv.weight.copy_(torch.tensor([-1.3, -1.2, 1.2, 1.3]).view(4, 1, 1, 1))
+
+    conv(torch.ones(1, 1, 1, 1)).sum().backward()
+
+    torch.testing.assert_close(conv.weight.grad.flatten(), torch.tensor([0.0, 1, 1, 0]))

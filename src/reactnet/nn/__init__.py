@@ -1,7 +1,9 @@
 """Layers of binary networks: signs with their gradients, activations, the binary convolution, the phase switch."""
 
+from reactnet.nn.activation import Blend as Blend
 from reactnet.nn.activation import RPReLU as RPReLU
 from reactnet.nn.activation import RSign as RSign
+from reactnet.nn.activation import Sign as Sign
 from reactnet.nn.binarize import approx_sign as approx_sign
 from reactnet.nn.binarize import weight_sign as weight_sign
 from reactnet.nn.conv import BinaryConv2d as BinaryConv2d
@@ -9,4 +11,15 @@ from reactnet.nn.phase import PARTS as PARTS
 from reactnet.nn.phase import binarized as binarized
 from reactnet.nn.phase import set_binarize as set_binarize
 
-__all__ = ["PARTS", "BinaryConv2d", "RPReLU", "RSign", "approx_sign", "binarized", "set_binarize", "weight_sign"]
+__all__ = [
+    "PARTS",
+    "BinaryConv2d",
+    "Blend",
+    "RPReLU",
+    "RSign",
+    "Sign",
+    "approx_sign",
+    "binarized",
+    "set_binarize",
+    "weight_sign",
+]

@@ -1,10 +1,39 @@
-"""The two activations of ReActNet: a sign and a PReLU that learn where they bend."""
+"""The activations of binary networks: signs, plain and with a learned threshold, and a PReLU that is moved about."""
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reactnet.nn.binarize import approx_sign
+from reactnet.nn.binarize import approx_sign, weight_sign
+
+Gradient = Literal["quadratic", "identity"]
+"""What stands in for the derivative of a sign: that of `approx_sign`, or 1 where |x| <= window ("straight through")."""
+
+
+class Sign(nn.Module):
+    """Binarize to exactly -1 or +1 at zero, without a parameter.
+
+    Computes +1 where x >= 0, else -1. The gradient is `approx_sign`'s for `gradient="quadratic"` and 1 inside the
+    window for "identity"; both are 0 outside |x| <= window.
+
+    With `binarize` False (the real-valued twin) it is the identity. Not in the state dict.
+
+    Shape: any, kept.
+    """
+
+    def __init__(self, *, window: float = 1.0, gradient: Gradient = "quadratic") -> None:
+        super().__init__()
+        self.window = window
+        self.gradient = gradient
+        self.binarize = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _sign(x, self.window, self.gradient) if self.binarize else x
+
+    def extra_repr(self) -> str:
+        return f"window={self.window:g}, gradient={self.gradient}, binarize={self.binarize}"
 
 
 class RSign(nn.Module):
@@ -15,20 +44,22 @@ class RSign(nn.Module):
 
     With `binarize` False (the real-valued twin) the sign is the identity: x + shift. Not in the state dict.
 
-    Shape: (N, C, H, W) -> (N, C, H, W). `shift` is (C,), 0 at first.
+    Shape: (N, C, H, W) -> (N, C, H, W). `shift` is (C,), 0 at first. `window` and `gradient`: see `Sign`.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, window: float = 1.0, gradient: Gradient = "quadratic") -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(channels))
+        self.window = window
+        self.gradient = gradient
         self.binarize = True
 
     def forward(self, x: Tensor) -> Tensor:
         shifted = x + self.shift.view(1, -1, 1, 1)
-        return approx_sign(shifted) if self.binarize else shifted
+        return _sign(shifted, self.window, self.gradient) if self.binarize else shifted
 
     def extra_repr(self) -> str:
-        return f"{self.shift.numel()}, binarize={self.binarize}"
+        return f"{self.shift.numel()}, window={self.window:g}, gradient={self.gradient}, binarize={self.binarize}"
 
 
 class RPReLU(nn.Module):
@@ -51,3 +82,27 @@ class RPReLU(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.slope.numel()}"
+
+
+class Blend(nn.Module):
+    """Mix two tensors by a learned ratio a channel: ratio * a + (1 - ratio) * b.
+
+    The ratio is clipped to [0, 1] as it is used. Shape: two of (N, C, H, W) -> (N, C, H, W). `ratio` is (C,), 0.5 at
+    first. Source: BNext (arXiv 2211.12933), whose gates look at input and output at once.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ratio = nn.Parameter(torch.full((channels,), 0.5))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        ratio = self.ratio.clamp(0, 1).view(1, -1, 1, 1)
+        return ratio * a + (1 - ratio) * b
+
+    def extra_repr(self) -> str:
+        return f"{self.ratio.numel()}"
+
+
+def _sign(x: Tensor, window: float, gradient: Gradient) -> Tensor:
+    # weight_sign's gradient is the straight-through one: what it is called with here is no weight.
+    return approx_sign(x, window=window) if gradient == "quadratic" else weight_sign(x, window=window)

@@ -20,6 +20,7 @@ class BinaryConv2d(nn.Module):
     The scale never multiplies the latent gradient, as in the published code; `scaled_gradient=True` is the other
     school, in which it does. A channel whose latent weights are all 0 has scale 0: it outputs 0 and learns nothing.
 
+    `window`: latent weights further than this from 0 get no gradient.
     `padding_value`: 0, or -1 or +1, which keeps the padded input one bit wide.
     `binarize` False (phase one, and the twin): a plain convolution with `weight`, no scale. Not in the state dict.
 
@@ -39,6 +40,7 @@ class BinaryConv2d(nn.Module):
         groups: int = 1,
         scale: bool = True,
         scaled_gradient: bool = False,
+        window: float = 1.0,
         binarize: bool = True,
     ) -> None:
         super().__init__()
@@ -52,6 +54,7 @@ class BinaryConv2d(nn.Module):
         self.groups = groups
         self.scale = scale
         self.scaled_gradient = scaled_gradient
+        self.window = window
         self.binarize = binarize
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
         self.reset_parameters()
@@ -64,11 +67,12 @@ class BinaryConv2d(nn.Module):
         if not self.binarize:
             return self._convolve(x, self.weight)
         if not self.scale:
-            return self._convolve(x, weight_sign(self.weight))
+            return self._convolve(x, weight_sign(self.weight, window=self.window))
         scale = self.weight.detach().abs().mean(dim=(1, 2, 3), keepdim=True)
         # y = scale * sum makes autograd multiply the gradient of both x and the weight by the scale. For x that is
         # right; for the weight the published code leaves it out, so it is divided out again.
-        sign = weight_sign(self.weight, gradient_divisor=None if self.scaled_gradient else scale)
+        divisor = None if self.scaled_gradient else scale
+        sign = weight_sign(self.weight, window=self.window, gradient_divisor=divisor)
         return self._convolve(x, sign) * scale.view(1, -1, 1, 1)
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:

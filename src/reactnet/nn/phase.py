@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from reactnet.errors import ReactnetError
-from reactnet.nn.activation import RSign
+from reactnet.nn.activation import RSign, Sign
 from reactnet.nn.conv import BinaryConv2d
 
 PARTS = ("activations", "weights")
@@ -19,7 +19,7 @@ def set_binarize(model: nn.Module, parts: Sequence[str]) -> None:
     """
     check_parts(parts)
     for module in model.modules():
-        if isinstance(module, RSign):
+        if isinstance(module, RSign | Sign):
             module.binarize = "activations" in parts
         elif isinstance(module, BinaryConv2d):
             module.binarize = "weights" in parts
@@ -32,7 +32,7 @@ def binarized(model: nn.Module) -> tuple[str, ...]:
     """
     layers: dict[str, list[tuple[str, bool]]] = {part: [] for part in PARTS}
     for path, module in model.named_modules():
-        if isinstance(module, RSign):
+        if isinstance(module, RSign | Sign):
             layers["activations"].append((path, module.binarize))
         elif isinstance(module, BinaryConv2d):
             layers["weights"].append((path, module.binarize))
