@@ -1,6 +1,8 @@
-"""Models by name. Importing this package registers every model that ships with it."""
+"""Models by name. Importing this package registers every model that ships with it: each file here is imported."""
 
-from reactnet.models import reactnet as _reactnet  # noqa: F401  (imported to register)
+import importlib
+import pkgutil
+
 from reactnet.models.registry import ModelInfo as ModelInfo
 from reactnet.models.registry import check_image_size as check_image_size
 from reactnet.models.registry import create_model as create_model
@@ -9,3 +11,6 @@ from reactnet.models.registry import model_info as model_info
 from reactnet.models.registry import register as register
 
 __all__ = ["ModelInfo", "check_image_size", "create_model", "list_models", "model_info", "register"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
