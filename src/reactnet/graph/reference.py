@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reactnet.errors import ReactnetError
 from reactnet.graph.check import accepts_f32, check
 from reactnet.graph.graph import Graph, Node
+from reactnet.graph.ops import number, pair
 from reactnet.graph.reference_conv import bconv2d, conv_f32, conv_i8, conv_u8, linear_f32, linear_i8
 from reactnet.graph.reference_map import (
     Array,
@@ -21,8 +22,9 @@ from reactnet.graph.reference_map import (
     adaptive_avg_pool,
     avg_pool,
     max_pool,
+    normalize,
     quantize,
-    sigmoid,
+    rearrange,
 )
 from reactnet.graph.tensor import unpack_bits
 
@@ -98,20 +100,15 @@ def run_node(graph: Graph, node: Node, inputs: list[Result]) -> Result:
     for role, array in constants.items():
         if array.dtype == np.float16:
             constants[role] = array.astype(np.float32)
-    first = inputs[0]
-    attributes = node.attributes
+    first, attributes = inputs[0], node.attributes
     if isinstance(first, Quantized):
         weight, scale, bias = constants["weight"], constants["scale"], constants["bias"]
         if node.op == "linear_i8":
             return linear_i8(first, weight, scale, bias)
         return conv_i8(first, weight, scale, bias, attributes)
-    arrays = [value for value in inputs if not isinstance(value, Quantized)]
     match node.op:
         case "normalize":
-            table: Array = constants["table"]
-            return np.take_along_axis(table, first.reshape(-1, first.shape[3]).astype(np.intp), axis=0).reshape(
-                first.shape
-            )
+            return normalize(first, constants["table"])
         case "conv_f32":
             return conv_f32(first, constants["weight"], constants.get("bias"), attributes)
         case "conv_u8":
@@ -120,41 +117,18 @@ def run_node(graph: Graph, node: Node, inputs: list[Result]) -> Result:
             return linear_f32(first, constants["weight"], constants.get("bias"))
         case "quantize":
             return quantize(first)
-        case "sign":
-            return np.where(first + constants["shift"] >= 0, np.int8(1), np.int8(-1))
         case "bconv2d":
-            groups = attributes["groups"]
-            assert isinstance(groups, int)
-            positive = unpack_bits(constants["weight"], first.shape[3] // groups)
+            positive = unpack_bits(constants["weight"], first.shape[3] // number(attributes, "groups"))
             return bconv2d(first, np.where(positive, np.float32(1), np.float32(-1)), attributes)
-        case "affine":
-            return first * constants["scale"] + constants["shift"]
-        case "add":
-            return first + arrays[1]
-        case "mul":
-            return first * arrays[1]
-        case "concat":
-            return np.concatenate(arrays, axis=3)
-        case "slice":
-            begin, end = attributes["begin"], attributes["end"]
-            assert isinstance(begin, int)
-            assert isinstance(end, int)
-            return first[..., begin:end]
-        case "repeat":
-            times = attributes["times"]
-            assert isinstance(times, int)
-            return np.tile(first, (1, 1, 1, times))
-        case "sigmoid":
-            return sigmoid(first)
         case "avg_pool":
             return avg_pool(first, attributes)
         case "max_pool":
             return max_pool(first, attributes)
         case "adaptive_avg_pool":
-            size = attributes["size"]
-            assert isinstance(size, tuple)
-            return adaptive_avg_pool(first, size[0], size[1])
+            return adaptive_avg_pool(first, *pair(attributes, "size"))
         case "global_avg_pool":
             return adaptive_avg_pool(first, 1, 1)
+        case "add" | "mul" | "concat" | "slice" | "repeat":
+            return rearrange(node.op, [value for value in inputs if not isinstance(value, Quantized)], attributes)
         case _:
             return activation(node.op, first, constants)

@@ -1,13 +1,13 @@
 """Reference arithmetic, part two: quantization, activations and pools on whole maps, (N, H, W, C)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reactnet.graph.graph import Attribute
-from reactnet.graph.ops import pair, window_outputs
+from reactnet.graph.ops import number, pair, window_outputs
 
 Array = NDArray[Any]
 F32 = np.float32
@@ -33,9 +33,19 @@ def quantize(x: Array) -> Quantized:
     return Quantized(values, most / F32(127))
 
 
+def normalize(x: Array, table: Array) -> Array:
+    """table[x, c] for each pixel."""
+    flat = x.reshape(-1, x.shape[3]).astype(np.intp)
+    return np.take_along_axis(table, flat, axis=0).reshape(x.shape)
+
+
 def activation(op: str, x: Array, constants: Mapping[str, Array]) -> Array:
-    """The element-wise ops of one rounding or none, and hard_sigmoid."""
+    """The ops on one map, an element at a time. `sign` gives int8 of -1 and +1."""
     match op:
+        case "sign":
+            return np.where(x + constants["shift"] >= 0, np.int8(1), np.int8(-1))
+        case "affine":
+            return x * constants["scale"] + constants["shift"]
         case "prelu":
             return np.where(x >= 0, x, constants["slope"] * x)
         case "relu":
@@ -44,8 +54,28 @@ def activation(op: str, x: Array, constants: Mapping[str, Array]) -> Array:
             return np.abs(x)
         case "clip":
             return _clip(x, constants["bounds"][0], constants["bounds"][1])
+        case "sigmoid":
+            return _sigmoid(x)
         case "hard_sigmoid":
             return _clip(x * F32(1 / 6) + F32(0.5), F32(0), F32(1))
+        case _:
+            raise AssertionError(op)
+
+
+def rearrange(op: str, inputs: Sequence[Array], attributes: Mapping[str, Attribute]) -> Array:
+    """The ops that combine or reorder maps."""
+    first = inputs[0]
+    match op:
+        case "add":
+            return first + inputs[1]
+        case "mul":
+            return first * inputs[1]
+        case "concat":
+            return np.concatenate(inputs, axis=3)
+        case "slice":
+            return first[..., number(attributes, "begin") : number(attributes, "end")]
+        case "repeat":
+            return np.tile(first, (1, 1, 1, number(attributes, "times")))
         case _:
             raise AssertionError(op)
 
@@ -56,19 +86,20 @@ def _clip(x: Array, low: np.float32, high: np.float32) -> Array:
     return clipped
 
 
-def sigmoid(x: Array) -> Array:
+def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) by the polynomial of the format; at most 1e-7 from the truth."""
     a: Array = -np.abs(x)
     a = np.where(a > F32(-87), a, F32(-87))
     n = np.rint(a * F32(1.44269504))
-    r = a - n * F32(0.693359375)
+    r: Array = a - n * F32(0.693359375)
     r = r - n * F32(-2.12194440e-4)
     p: Array = np.full_like(r, F32(1.9875691500e-4))
     for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
         p = p * r + F32(c)
     power = ((n.astype(np.int32) + 127) << 23).view(np.float32)
-    e = (((p * r) * r + r) + F32(1)) * power
-    return np.where(x < 0, e, F32(1)) / (F32(1) + e)
+    e: Array = (((p * r) * r + r) + F32(1)) * power
+    y: Array = np.where(x < 0, e, F32(1)) / (F32(1) + e)
+    return y
 
 
 def tap_span(size: int, outputs: int, tap: int, stride: int, padding: int) -> tuple[slice, slice]:
