@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ SKIPPED = -1
 
 
 class Preprocessing(Protocol):
-    """What the packed file and a training run both say of their input (reactnet.graph.Preprocessing has it all)."""
+    """What a packed file and a training run both say of their input: graph.Preprocessing and train.ModelCard do."""
 
     @property
     def resize(self) -> int | Sequence[int]: ...
@@ -84,11 +84,18 @@ def packed_predictor(session: "Session") -> Predictor:
     return Predictor(session.run, session.preprocess, session.input_shape[2])
 
 
-def model_predictor(model: "nn.Module", preprocessing: Preprocessing) -> Predictor:
+def model_predictor(model: "nn.Module", preprocessing: Preprocessing | None = None) -> Predictor:
     """A PyTorch model's answers: evaluation mode, float32, autocast and TF32 off, pixels normalised by the same table.
 
-    The model is left in the mode it was in.
+    `preprocessing` is that of the card which `reactnet.train.load_model` leaves on the model, if not given. The model
+    is left in the mode it was in.
     """
+    card: Any = getattr(model, "reactnet", None)
+    about: Preprocessing = card if preprocessing is None else preprocessing
+    if about is None:
+        raise ReactnetError(
+            "evaluate: the model does not say how its images are prepared", hint="give preprocessing, or use load_model"
+        )
 
     def run(images: Pixels) -> Logits:
         import torch
@@ -104,13 +111,13 @@ def model_predictor(model: "nn.Module", preprocessing: Preprocessing) -> Predict
                 torch.autocast(device.type, enabled=False),
                 torch.backends.cudnn.flags(allow_tf32=False),
             ):
-                logits = model(normalize(images, preprocessing.mean, preprocessing.std).to(device))
+                logits = model(normalize(images, about.mean, about.std).to(device))
         finally:
             model.train(was_training)
         found: Logits = logits.float().cpu().numpy()
         return found
 
-    return Predictor(run, lambda image: preprocess(image, preprocessing), len(preprocessing.mean))
+    return Predictor(run, lambda image: preprocess(image, about), len(about.mean))
 
 
 def preprocess(image: Pixels, preprocessing: Preprocessing) -> Pixels:

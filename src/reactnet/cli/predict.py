@@ -1,0 +1,96 @@
+"""`reactnet predict`: what a packed file sees in images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from reactnet.cli.screen import Json, percent, print_json
+from reactnet.errors import ReactnetError
+
+if TYPE_CHECKING:
+    from reactnet.runtime import Session
+
+
+def predict(
+    file: Annotated[Path, Parameter(help="A packed file, .rnet.")],
+    /,
+    *images: Annotated[Path, Parameter(name="IMAGE_OR_FOLDER", help="Images, or folders of images.")],
+    top: Annotated[int, Parameter(help="How many classes to name for each image.")] = 5,
+    threads: Annotated[int | None, Parameter(help="Threads to run on; REACTNET_THREADS, else 1.")] = None,
+    on_bad_image: Annotated[
+        Literal["stop", "skip"], Parameter(help="What to do about an image that cannot be decoded.")
+    ] = "stop",
+    json: Json = False,
+) -> None:
+    """Name the likeliest classes of images, with probabilities."""
+    from reactnet.runtime import Session
+
+    if top < 1:
+        raise ReactnetError(f"reactnet predict: --top is {top}", hint="give at least 1")
+    if not images:
+        raise ReactnetError("reactnet predict: no image given", hint="reactnet predict FILE IMAGE_OR_FOLDER...")
+    with Session(file, threads) as session:
+        predictions, skipped = [], []
+        for path in image_paths(images):
+            try:
+                found = {"path": str(path), "classes": answer(session, path, top)}
+            except ReactnetError as error:
+                if on_bad_image == "stop":
+                    raise
+                skipped.append({"path": str(path), "problem": error.problem})
+                continue
+            predictions.append(found)
+        if json:
+            print_json({"model": str(file), "predictions": predictions, "skipped": skipped})
+        else:
+            _print(predictions, skipped)
+
+
+def image_paths(given: Sequence[Path]) -> list[Path]:
+    """Every image that was meant: files as they are, folders with all that is in them."""
+    from reactnet.images import SUFFIXES, list_images
+
+    paths: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            paths.append(path)
+            continue
+        found = list_images(path)
+        if not found:
+            raise ReactnetError(f"{path}: no images in this folder", hint=f"put images in it: {', '.join(SUFFIXES)}")
+        paths += found
+    return paths
+
+
+def answer(session: "Session", path: Path, top: int) -> list[dict[str, Any]]:
+    """The `top` classes of one image, likeliest first: index, label, probability."""
+    import numpy as np
+
+    from reactnet.images import load_image
+
+    pixels = load_image(path, session.input_shape[2])
+    logits = session.run(session.preprocess(pixels)[None])[0].astype(np.float64)
+    if not np.isfinite(logits).all():
+        raise ReactnetError(
+            f"{path}: the network answers with numbers that are not finite",
+            hint="train it again: its weights are broken",
+        )
+    weights = np.exp(logits - logits.max())
+    probabilities = weights / weights.sum()
+    names = session.class_names
+    return [
+        {"index": int(k), "label": names[k] if names else str(k), "probability": float(probabilities[k])}
+        for k in np.argsort(-logits, kind="stable")[:top]
+    ]
+
+
+def _print(predictions: Sequence[dict[str, Any]], skipped: Sequence[dict[str, Any]]) -> None:
+    for found in predictions:
+        print(found["path"])
+        width = max(len(entry["label"]) for entry in found["classes"])
+        for entry in found["classes"]:
+            print(f"  {entry['label'].ljust(width)}  {percent(entry['probability']).rjust(8)}")
+    for entry in skipped:
+        print(f"skipped {entry['problem']}")
