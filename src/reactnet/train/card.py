@@ -1,0 +1,151 @@
+"""Trained models on disk: what a checkpoint says of its model, and getting the model back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from reactnet.errors import ReactnetError
+from reactnet.models import create_model
+from reactnet.nn import binarized
+from reactnet.train.checkpoint import KIND, read_checkpoint, write_checkpoint
+from reactnet.train.feed import Feed
+from reactnet.train.recipe import Recipe, load_recipe
+from reactnet.train.strict import suggest
+
+WEIGHTS = "weights"
+RECIPE = "recipe.toml"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What must be known of a trained model besides its weights. Models of `load_model` carry it as `.reactnet`.
+
+    `image_size` is (H, W, C). `resize`: the shorter edge, or (h, w); then `crop` (h, w) from the centre; `mean` and
+    `std` for pixels in [0, 1]. `provenance` maps free keys to strings: phase, top1, recipe, seed, commit, versions.
+    """
+
+    name: str
+    num_classes: int
+    binarize: tuple[str, ...]
+    image_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: int | tuple[int, int]
+    crop: tuple[int, int]
+    class_names: tuple[str, ...]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+def save_model(model: nn.Module, path: str | Path) -> None:
+    """Write the weights of a model that carries its card, `model.reactnet`, to a safetensors file."""
+    card = getattr(model, "reactnet", None)
+    if not isinstance(card, ModelCard):
+        raise ReactnetError(
+            f"{path}: the model carries no ModelCard", hint="set model.reactnet = ModelCard(...), as load_model does"
+        )
+    card = ModelCard(**{**card.__dict__, "binarize": binarized(model)})
+    write_checkpoint(Path(path), model.state_dict(), {KIND: WEIGHTS, **_to_strings(card)})
+
+
+def load_model(path: str | Path, *, phase: str | None = None) -> nn.Module:
+    """Get a trained model back, in eval mode, with its `ModelCard` as the attribute `reactnet`.
+
+    `path` is a run folder, of which the recipe's last phase is loaded or the one called `phase`; or one checkpoint.
+    Raises ReactnetError if the run has not come that far, or the file is foreign, corrupt or a pickle.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = checkpoint_of(path, phase)
+    elif phase is not None and path.exists() and path.stem != phase:
+        raise ReactnetError(f"{path}: a single checkpoint, not a run folder", hint="leave the phase out")
+    tensors, metadata = read_checkpoint(path)
+    if metadata[KIND] != WEIGHTS:
+        raise ReactnetError(
+            f"{path}: holds the state of a run, for its resumption, and no finished model",
+            hint="give the run folder, or a file of its folder 'checkpoints'",
+        )
+    try:
+        card = _from_strings(metadata)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ReactnetError(f"{path}: its metadata is incomplete: {error}", hint="use another copy") from error
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn only to be replaced: leave no trace
+        model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes)
+    try:
+        model.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise ReactnetError(
+            f"{path}: its weights do not fit {card.name}: {lines[-1]}",
+            hint="it was written by another version of reactnet: load it with that one",
+        ) from error
+    model.reactnet = card  # type: ignore[assignment]  # a plain attribute: nn.Module declares tensors and modules only
+    return model.eval()
+
+
+def checkpoint_of(folder: Path, phase: str | None = None) -> Path:
+    """The checkpoint file of a run's last phase, or of the phase given. Raises ReactnetError if it is not there yet."""
+    if not (folder / RECIPE).is_file():
+        raise ReactnetError(f"{folder}: no run folder: it has no {RECIPE}", hint="give what `reactnet train` wrote")
+    phases = list(load_recipe(folder / RECIPE).phases)
+    if phase is not None and phase not in phases:
+        raise ReactnetError(f"{folder}: no phase {phase!r}", hint=suggest(phase, phases))
+    wanted = phases[-1] if phase is None else phase
+    file = folder / CHECKPOINTS / f"{wanted}.safetensors"
+    if not file.is_file():
+        done = [name for name in phases if (folder / CHECKPOINTS / f"{name}.safetensors").is_file()]
+        hint = f"resume the run, or load phase {done[-1]!r}" if done else "resume the run"
+        raise ReactnetError(f"{folder}: the run has not finished phase {wanted!r}", hint=hint)
+    return file
+
+
+def make_card(recipe: Recipe, binarize: tuple[str, ...], feed: Feed, provenance: Mapping[str, str]) -> ModelCard:
+    """The card of a model that a recipe trains on what `feed` holds."""
+    height, width, _ = feed.image_size
+    return ModelCard(
+        name=recipe.model,
+        num_classes=len(feed.class_names),
+        binarize=binarize,
+        image_size=feed.image_size,
+        mean=feed.mean,
+        std=feed.std,
+        resize=(height, width),
+        crop=(height, width),
+        class_names=feed.class_names,
+        provenance=provenance,
+    )
+
+
+def _to_strings(card: ModelCard) -> dict[str, str]:
+    preprocessing = {"resize": card.resize, "crop": card.crop, "mean": card.mean, "std": card.std}
+    return {
+        "model": card.name,
+        "num_classes": str(card.num_classes),
+        "binarize": json.dumps(card.binarize),
+        "image_size": json.dumps(card.image_size),
+        "preprocessing": json.dumps(preprocessing, sort_keys=True),
+        "class_names": json.dumps(card.class_names, ensure_ascii=False),
+        "provenance": json.dumps(dict(card.provenance), sort_keys=True, ensure_ascii=False),
+    }
+
+
+def _from_strings(metadata: Mapping[str, str]) -> ModelCard:
+    preprocessing = json.loads(metadata["preprocessing"])
+    height, width, channels = json.loads(metadata["image_size"])
+    resize = preprocessing["resize"]
+    return ModelCard(
+        name=metadata["model"],
+        num_classes=int(metadata["num_classes"]),
+        binarize=tuple(json.loads(metadata["binarize"])),
+        image_size=(height, width, channels),
+        mean=tuple(preprocessing["mean"]),
+        std=tuple(preprocessing["std"]),
+        resize=resize if isinstance(resize, int) else (resize[0], resize[1]),
+        crop=(preprocessing["crop"][0], preprocessing["crop"][1]),
+        class_names=tuple(json.loads(metadata["class_names"])),
+        provenance=json.loads(metadata["provenance"]),
+    )

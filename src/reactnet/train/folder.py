@@ -1,0 +1,186 @@
+"""The run folder: what a run leaves behind, and what the next command finds there.
+
+recipe.toml                     the resolved recipe
+run.json                        seed, commit, versions, data, preprocessing, class names, hand-overs, finished or not
+log.jsonl                       one line an epoch
+checkpoints/PHASE.safetensors   the weights at the end of each phase
+last.safetensors                the state to resume from, and previous.safetensors, the one before; gone when finished
+"""
+
+import fcntl
+import json
+import logging
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from reactnet.errors import ReactnetError
+from reactnet.train.card import CHECKPOINTS, RECIPE
+from reactnet.train.checkpoint import KIND, read_checkpoint, write_atomically, write_checkpoint
+from reactnet.train.recipe import Recipe, dump_recipe, recipe_table
+
+_log = logging.getLogger(__name__)
+
+STATE = "state"
+
+
+class RunFolder:
+    """A run folder that this process alone writes to. Make one with `open_run_folder`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def checkpoint(self, phase: str) -> Path:
+        """Where the weights at the end of a phase are."""
+        return self.path / CHECKPOINTS / f"{phase}.safetensors"
+
+    # run.json
+
+    def info(self) -> dict[str, Any]:
+        """What `run.json` says; empty before it is written."""
+        try:
+            return dict(json.loads((self.path / "run.json").read_text("utf-8")))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise ReactnetError(f"{self.path / 'run.json'}: {error}", hint="begin anew in an empty folder") from error
+
+    def update_info(self, **changes: Any) -> None:
+        """Set top-level keys of `run.json`."""
+        text = json.dumps({**self.info(), **changes}, indent=2, ensure_ascii=False) + "\n"
+        self.write("run.json", text)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file of the folder, whole or not at all."""
+        write_atomically(self.path / name, iter([text.encode()]))
+
+    # log.jsonl
+
+    def log_size(self) -> int:
+        """Bytes in the log so far."""
+        log = self.path / "log.jsonl"
+        return log.stat().st_size if log.exists() else 0
+
+    def append_log(self, record: Mapping[str, str | int | float]) -> None:
+        """Add one line and flush it to the disk."""
+        try:
+            with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self.full(self.path / "log.jsonl", error.strerror) from error
+
+    def cut_log(self, size: int) -> None:
+        """Drop what was logged after the state that the run resumes from."""
+        log = self.path / "log.jsonl"
+        if self.log_size() < size:
+            raise ReactnetError(f"{log}: shorter than when the run was saved", hint="begin anew in an empty folder")
+        if log.exists():
+            os.truncate(log, size)
+
+    # the state
+
+    def save_state(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Write the state to resume from; the last one becomes the previous one."""
+        last, following = self.path / "last.safetensors", self.path / "next.safetensors"
+        try:
+            write_checkpoint(following, tensors, {KIND: STATE, STATE: json.dumps(state, sort_keys=True)})
+            if last.exists():
+                last.replace(self.path / "previous.safetensors")
+            following.replace(last)
+        except ReactnetError as error:
+            raise self.full(last, error.problem.rpartition(": ")[2]) from error
+
+    def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last state that is whole, or None if there is none. A torn one is named in a warning."""
+        for name in ("next", "last", "previous"):
+            file = self.path / f"{name}.safetensors"
+            if not file.exists():
+                continue
+            try:
+                tensors, metadata = read_checkpoint(file)
+                return tensors, dict(json.loads(metadata[STATE]))
+            except ReactnetError as error:
+                _log.warning("%s; the state before it is used", error.problem)
+        return None
+
+    def remove_states(self) -> None:
+        """A finished run has nothing to resume."""
+        for name in ("next", "last", "previous"):
+            (self.path / f"{name}.safetensors").unlink(missing_ok=True)
+
+    def last_good(self) -> str:
+        """The newest file that holds trained weights, in words, for an error."""
+        files = [self.path / "last.safetensors", *sorted((self.path / CHECKPOINTS).glob("*.safetensors"))]
+        there = [file for file in files if file.exists()]
+        return str(max(there, key=lambda file: file.stat().st_mtime_ns)) if there else "none: it was not saved yet"
+
+    def full(self, path: Path, reason: str | None) -> ReactnetError:
+        """The error for a write that failed in mid-run."""
+        return ReactnetError(
+            f"{path}: cannot be written: {reason}",
+            hint=f"free some space and give the same command; the last good checkpoint is {self.last_good()}",
+        )
+
+
+@contextmanager
+def open_run_folder(path: Path, recipe: Recipe) -> Iterator[RunFolder]:
+    """Make a run folder for `recipe`, or open the one there, and hold it for this process alone.
+
+    Raises ReactnetError if the folder holds another recipe, with the differences, or other files than a run's, or
+    another process trains in it.
+    """
+    if path.exists() and not path.is_dir():
+        raise ReactnetError(f"{path}: not a folder", hint="give a new folder with --out")
+    file = path / RECIPE
+    if file.exists():
+        _same_recipe(file, recipe)
+    elif path.exists() and any(item.name not in (".lock", CHECKPOINTS) for item in path.iterdir()):
+        raise ReactnetError(f"{path}: not empty, and no run folder", hint="give a new folder with --out")
+    try:
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        raise ReactnetError(f"{path}: cannot be written: {error.strerror}", hint="give another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ReactnetError(f"{path}: another process trains in it", hint="wait, or give another --out") from error
+        folder = RunFolder(path)
+        if not file.exists():
+            folder.write(RECIPE, dump_recipe(recipe))
+        yield folder
+
+
+def _same_recipe(file: Path, recipe: Recipe) -> None:
+    try:
+        there = _flat(tomllib.loads(file.read_text("utf-8")))
+    except (ValueError, OSError) as error:
+        raise ReactnetError(f"{file}: {error}", hint="give a new folder with --out") from error
+    ours = _flat(recipe_table(recipe))
+    differing = [key for key in [*there, *(key for key in ours if key not in there)] if there.get(key) != ours.get(key)]
+    if differing:
+        shown = "; ".join(f"{key} was {there.get(key)!r}, is {ours.get(key)!r}" for key in differing[:4])
+        more = f"; and {len(differing) - 4} more" if len(differing) > 4 else ""
+        raise ReactnetError(
+            f"{file.parent}: holds a run of another recipe: {shown}{more}", hint="give a new folder with --out"
+        )
+    if list(there) != list(ours):  # the same keys in another order: phases run in the order of the file
+        raise ReactnetError(
+            f"{file.parent}: holds a run of another recipe: its phases stand in another order",
+            hint="give a new folder with --out",
+        )
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

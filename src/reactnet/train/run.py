@@ -1,0 +1,237 @@
+"""A whole run: the phases of a recipe in order, each handing over to the next, into a run folder."""
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import reactnet
+from reactnet.errors import ReactnetError
+from reactnet.models import check_image_size, create_model
+from reactnet.train.card import load_model, make_card, save_model
+from reactnet.train.checkpoint import read_checkpoint
+from reactnet.train.determinism import reproducible, seed_for
+from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
+from reactnet.train.feed import Feed, open_feed
+from reactnet.train.folder import RunFolder, open_run_folder
+from reactnet.train.hand_over import HandOver, hand_over
+from reactnet.train.loop import Loop, timed_epoch
+from reactnet.train.optimizer import make_optimizer
+from reactnet.train.recipe import Recipe, dump_recipe
+from reactnet.train.stop import Interrupted, Stop, stop_on_signals
+
+State = tuple[Mapping[str, Tensor], Mapping[str, Any]]
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    data_root: str | Path | None = None,
+) -> Path:
+    """Train every phase of `recipe` into the run folder `out`, and return its path.
+
+    A folder that holds the beginning of this very run is resumed, and ends with the same bits as a run that was never
+    stopped; one that holds all of it is left as it is. `progress` is called with each event (see `events.py`).
+
+    Raises ReactnetError for a folder that holds another recipe, a loss that is not finite, or a full disk. On SIGTERM
+    or Ctrl-C the state is saved and `Interrupted`, a KeyboardInterrupt, raised.
+    """
+    out = Path(out)
+    tell = (lambda event: None) if progress is None else progress
+    where = _device(device)
+    feed = open_feed(recipe.data, None if data_root is None else Path(data_root))
+    check_image_size(recipe.model, feed.image_size)
+    with open_run_folder(out, recipe) as folder, reproducible(recipe.threads, where), stop_on_signals() as stop:
+        if folder.info().get("finished") is True:
+            tell(RunEnd(out, trained=False))
+            return out
+        _Run(recipe, folder, feed, where, tell, stop).run()
+    tell(RunEnd(out, trained=True))
+    return out
+
+
+class _Run:
+    """The state of one call of `train`."""
+
+    def __init__(
+        self, recipe: Recipe, folder: RunFolder, feed: Feed, device: torch.device, tell: Progress, stop: Stop
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.feed = feed
+        self.device = device
+        self.tell = tell
+        self.stop = stop
+        self.names = tuple(recipe.phases)
+
+    def run(self) -> None:
+        """Every phase that is not finished yet."""
+        saved = self.folder.load_state()
+        if saved is None:
+            # Nothing can be resumed: what a run that was stopped before its first epoch logged is not kept.
+            self.folder.cut_log(0)
+            self.folder.update_info(**self._info())
+        else:
+            self.folder.cut_log(saved[1]["log_bytes"])
+        self.tell(RunBegin(self.folder.path, self.recipe.model, self.names, _in_words(saved)))
+        first = 0 if saved is None else self.names.index(saved[1]["phase"])
+        for index in range(first, len(self.names)):
+            self._run_phase(index, saved if index == first else None)
+        self.folder.update_info(finished=True)
+        self.folder.remove_states()
+
+    def _run_phase(self, index: int, saved: State | None) -> None:
+        loop, handed = self._make_loop(index)
+        if saved is not None:
+            loop.restore(*saved)
+        else:
+            self._note_hand_over(loop.name, handed)
+        self.tell(self._phase_begin(loop, None if saved is not None else handed))
+        try:
+            while not loop.done:
+                record = timed_epoch(loop, self.stop, self.tell, self.folder.last_good)
+                self.folder.append_log(record)
+                self._save(loop)
+                self.tell(EpochEnd(loop.name, loop.position.epoch - 1, record))
+        except Interrupted:
+            self._save(loop)
+            raise
+        self._finish_phase(loop)
+
+    def _make_loop(self, index: int) -> tuple[Loop, HandOver]:
+        name = self.names[index]
+        phase = self.recipe.phases[name]
+        torch.manual_seed(seed_for("weights", self.recipe.seed, index))
+        classes = len(self.feed.class_names)
+        model = create_model(self.recipe.model, binarize=phase.binarize, num_classes=classes)
+        before = None if phase.carry == "nothing" else self._weights_of(self.names[index - 1])
+        handed = hand_over(model, before, phase.carry)
+        model.to(self.device)
+        first_epoch = sum(self.recipe.phases[other].epochs for other in self.names[:index])
+        return Loop(
+            name,
+            phase,
+            self.recipe.seed,
+            first_epoch,
+            model,
+            self._teacher(phase.teacher_phase),
+            make_optimizer(model, phase),
+            self.feed,
+            self.device,
+        ), handed
+
+    def _weights_of(self, phase: str) -> dict[str, Tensor]:
+        return read_checkpoint(self.folder.checkpoint(phase))[0]
+
+    def _teacher(self, phase: str | None) -> nn.Module | None:
+        if phase is None:
+            return None
+        return load_model(self.folder.checkpoint(phase)).requires_grad_(False).to(self.device)
+
+    def _note_hand_over(self, name: str, handed: HandOver) -> None:
+        notes = self.folder.info().get("hand_over", {})
+        notes[name] = {"carried": list(handed.carried), "restarted": list(handed.restarted)}
+        self.folder.update_info(hand_over=notes)
+
+    def _phase_begin(self, loop: Loop, handed: HandOver | None) -> Event:
+        at = loop.position
+        phase = loop.phase
+        return PhaseBegin(loop.name, phase.binarize, phase.epochs, loop.steps_per_epoch, at.epoch, at.step, handed)
+
+    def _save(self, loop: Loop) -> None:
+        tensors, state = loop.state()
+        self.folder.save_state(tensors, {**state, "log_bytes": self.folder.log_size()})
+
+    def _finish_phase(self, loop: Loop) -> None:
+        info = self.folder.info()
+        provenance = {
+            "phase": loop.name,
+            "top1": repr(loop.position.top1),
+            "measured_on": self.recipe.data.evaluate_on,
+            "seed": str(self.recipe.seed),
+            "recipe": dump_recipe(self.recipe),
+            "commit": str(info["commit"]),
+            "versions": ", ".join(f"{name} {version}" for name, version in info["versions"].items()),
+        }
+        loop.model.reactnet = make_card(  # type: ignore[assignment]  # a plain attribute: see load_model
+            self.recipe, loop.phase.binarize, self.feed, provenance
+        )
+        path = self.folder.checkpoint(loop.name)
+        try:
+            save_model(loop.model, path)
+        except ReactnetError as error:
+            raise self.folder.full(path, error.problem.rpartition(": ")[2]) from error
+        self.tell(PhaseEnd(loop.name, loop.position.top1, path))
+
+    def _info(self) -> dict[str, Any]:
+        height, width, _ = self.feed.image_size
+        preprocessing = {
+            "resize": [height, width],
+            "crop": [height, width],
+            "mean": list(self.feed.mean),
+            "std": list(self.feed.std),
+        }
+        return {
+            "model": self.recipe.model,
+            "seed": self.recipe.seed,
+            "commit": _commit(),
+            "versions": _versions(),
+            "device": str(self.device),
+            "threads": self.recipe.threads,
+            "data": {
+                "name": self.recipe.data.name,
+                "train_images": len(self.feed.members),
+                f"{self.recipe.data.evaluate_on}_images": len(self.feed.evaluation),
+            },
+            "image_size": list(self.feed.image_size),
+            "preprocessing": preprocessing,
+            "class_names": list(self.feed.class_names),
+            "hand_over": {},
+            "finished": False,
+        }
+
+
+def _in_words(saved: State | None) -> str | None:
+    if saved is None:
+        return None
+    at = saved[1]["position"]
+    return f"phase {saved[1]['phase']}, epoch {at['epoch']}, step {at['step']}"
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ReactnetError(f"device {name!r}: {str(error).splitlines()[0]}", hint="give --device cpu") from error
+    return device
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "safetensors")}
+    return {"reactnet": reactnet.__version__, "python": platform.python_version(), **packages}
+
+
+def _commit() -> str | None:
+    """The commit of the sources, with "-dirty" if they were edited since; None where they are no git checkout."""
+    here = Path(__file__).parent
+    if shutil.which("git") is None:
+        return None
+
+    def git(*words: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # An installed package may lie inside some other project's checkout: then its files are not tracked there.
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return git("describe", "--always", "--abbrev=40", "--match=", "--dirty")
