@@ -4,8 +4,8 @@ Paper: arXiv 1409.1556 (ICLR 2015); batch norm came later. Layer for layer the n
 OpenMMLab's model zoo, whose weights can be converted; no code copied. VGG-small is the CIFAR network of the binary
 literature (LQ-Nets, IR-Net, ReCU): facts from github.com/z-hXu/ReCU, models_cifar/vgg.py.
 
-Parameters: vgg11 132,863,336, vgg13 133,047,848, vgg16 138,357,544, vgg19 143,667,240; with batch norm 132,868,840,
-133,053,736, 138,365,992, 143,678,248; vgg_small_cifar 4,660,106 (4,571,136 binary).
+Parameters: vgg11 132,863,336, vgg13 133,047,848, vgg16 138,357,544, vgg19 143,667,240, vgg11_bn 132,868,840,
+vgg13_bn 133,053,736, vgg16_bn 138,365,992, vgg19_bn 143,678,248, vgg_small_cifar 4,660,106 (4,571,136 binary).
 
 Decided here:
 - The option `hidden` is the width of the two hidden linear layers, in which most parameters are: 4096 is the paper's.

@@ -1,73 +1,21 @@
-"""Every registered model trains and traces; the plans have the published sizes."""
+"""ReActNet is wired as published, in all its rungs; twin and phases share their parameters."""
 
 import pytest
 import torch
-from torch import fx, nn
+from torch import nn
 
 from reactnet.errors import ReactnetError
-from reactnet.models import create_model, list_models, model_info
-from reactnet.models.reactnet import Block, ReActNet, Unit
-from reactnet.nn import BinaryConv2d, RPReLU, RSign, binarized, set_binarize
-
-# arXiv 2003.03488 through reference counts: all parameters, binary ones.
-PARAMETERS = {
-    "reactnet_a": (29_343_592, 28_253_184),
-    "reactnet18": (11_704_424, 10_985_472),
-}
-
-
-class _LayerTracer(fx.Tracer):
-    def is_leaf_module(self, module, path):
-        return isinstance(module, RSign | RPReLU | BinaryConv2d) or super().is_leaf_module(module, path)
-
-
-def _images(name, count=2):
-    """The smallest images that the model takes, twice the stride so that batch norm has several pixels."""
-    info = model_info(name)
-    side = 2 * info.stride
-    return torch.randn(count, info.image_size[2], side, side)
+from reactnet.models import create_model, list_models
+from reactnet.models.reactnet import Block, ReActNet, ResidualUnit, Rung, Unit
+from reactnet.nn import BinaryConv2d, RPReLU, RSign, Sign, binarized, set_binarize
 
 
 def _binary_parameters(model):
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, BinaryConv2d))
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_every_parameter_gets_a_finite_gradient(name):
-    torch.manual_seed(0)
-    model = create_model(name, num_classes=7)
-
-    logits = model(_images(name))
-    logits.logsumexp(1).sum().backward()
-
-    assert logits.shape == (2, 7)
-    assert logits.isfinite().all()
-    without = [key for key, parameter in model.named_parameters() if parameter.grad is None]
-    assert without == []
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
-    binary = [module for module in model.modules() if isinstance(module, BinaryConv2d)]
-    assert all(module.weight.grad.abs().max() > 0 for module in binary)
-
-
-@pytest.mark.parametrize("name", ["reactnet_b", "reactnet18", "reactnet_digits"])  # each class, each kind of unit
-def test_tracing_changes_nothing_and_sees_no_tensor_twice(name):
-    model = create_model(name).eval()
-    graph = _LayerTracer().trace(model)
-    x = _images(name, 1)
-
-    with torch.no_grad():
-        assert torch.equal(fx.GraphModule(model, graph)(x), model(x))
-    targets = [node.target for node in graph.nodes if node.op == "call_module"]
-    assert len(targets) == len(set(targets))
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_parameter_counts_are_the_published_ones(name):
-    model = create_model(name)
-
-    total = sum(parameter.numel() for parameter in model.parameters())
-
-    assert (total, _binary_parameters(model)) == PARAMETERS[name]
+def _digits(count=2):
+    return torch.randn(count, 1, 4, 4)
 
 
 def test_b_and_c_differ_from_a_in_the_widening_units_alone():
@@ -89,7 +37,7 @@ def test_twin_and_phases_share_one_state_dict(parts):
     other.load_state_dict(default.state_dict())
 
     assert binarized(other) == parts
-    x = _images("reactnet_digits")
+    x = _digits()
     set_binarize(default, parts)
     assert torch.equal(default(x), other(x))
 
@@ -117,7 +65,7 @@ def test_the_twin_has_no_step_anywhere():
     and in its latent weights."""
     torch.manual_seed(0)
     twin = create_model("reactnet_digits", binarize=()).double().eval()
-    x = _images("reactnet_digits").double().requires_grad_()
+    x = _digits().double().requires_grad_()
     direction = torch.randn_like(x)
 
     (gradient,) = torch.autograd.grad(twin(x).sum(), x)
@@ -187,3 +135,52 @@ def test_state_dict_keys_are_the_format():
     expected = ["stem.0.weight", *(f"stem.1.{key}" for key in norm)]
     expected += [f"blocks.0.spatial.{key}" for key in unit] + [f"blocks.0.pointwise.{key}" for key in unit]
     assert keys == [*expected, "head.weight", "head.bias"]
+
+
+REACTNETS = list_models("reactnet*")
+
+
+@pytest.mark.parametrize("name", REACTNETS)
+def test_the_baseline_has_no_learned_shift_and_no_activation(name):
+    with torch.device("meta"):
+        model = create_model(name, sign="sign", activation="none")
+        reactnet = create_model(name)
+
+    kinds = [type(module) for module in model.modules()]
+    assert RSign not in kinds
+    assert RPReLU not in kinds
+    assert nn.PReLU not in kinds
+    assert kinds.count(Sign) == kinds.count(BinaryConv2d)
+    learned = {key for key in reactnet.state_dict() if key.endswith((".shift", ".shift_in", ".slope", ".shift_out"))}
+    assert set(reactnet.state_dict()) - learned == set(model.state_dict())
+
+
+@pytest.mark.parametrize("name", REACTNETS)
+def test_rungs_add_one_idea_each(name):
+    """Plain PReLU has a slope a channel; RPReLU adds two shifts to it; RSign one."""
+
+    def parameters(**options):
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in create_model(name, **options).parameters())
+
+    with torch.device("meta"):
+        units = [module for module in create_model(name).modules() if isinstance(module, Unit | ResidualUnit)]
+        activations = [module for module in create_model(name).modules() if isinstance(module, RPReLU)]
+    inputs = sum(unit.conv.in_channels for unit in units)
+    outputs = sum(activation.slope.numel() for activation in activations)
+    baseline = parameters(sign="sign", activation="none")
+    assert parameters(sign="sign", activation="prelu") - baseline == outputs
+    assert parameters(sign="sign") - baseline == 3 * outputs
+    assert parameters(activation="none") - baseline == inputs
+
+
+def test_without_duplication_a_widening_unit_has_no_shortcut():
+    plain = Unit(3, 6, 1, rung=Rung(duplicate=False))
+    x = torch.randn(2, 3, 5, 5)
+
+    assert torch.equal(_silent(plain)(x), torch.zeros(2, 6, 5, 5))
+    assert torch.equal(_silent(Unit(3, 3, 1, rung=Rung(duplicate=False)))(x), x)
+    with torch.device("meta"):
+        model, reactnet = create_model("reactnet_a", duplicate=False), create_model("reactnet_a")
+    assert list(model.state_dict()) == list(reactnet.state_dict())
+    assert sum(unit.has_shortcut for unit in model.modules() if isinstance(unit, Unit)) == 26 - 5
