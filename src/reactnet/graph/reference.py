@@ -42,7 +42,7 @@ def run_reference(graph: Graph, images: NDArray[Any]) -> NDArray[np.float32]:
     values = _run(graph, images, keep=False)
     logits = values[graph.output]
     assert not isinstance(logits, Quantized)
-    flat = logits.reshape(len(images), -1).astype(np.float32)
+    flat = logits.reshape(len(images), logits.shape[3]).astype(np.float32)
     return np.where(np.isnan(flat), _NAN, flat)
 
 

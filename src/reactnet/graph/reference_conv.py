@@ -4,6 +4,7 @@ Weights are (O, kh, kw, I / G). Group g of the outputs reads group g of the chan
 """
 
 from collections.abc import Iterator, Mapping
+from math import prod
 
 import numpy as np
 
@@ -17,7 +18,7 @@ _Region = tuple[slice, slice]
 def _taps(
     x: Array, weight: Array, attributes: Mapping[str, Attribute]
 ) -> tuple[tuple[int, int], Iterator[tuple[int, int, _Region, _Region]]]:
-    """The output's size, and for each tap in order: kh, kw, the outputs where it is inside, the pixels it reads."""
+    """The output's size, and in order each tap that is ever inside: kh, kw, the outputs where it is, what it reads."""
     stride, padding = pair(attributes, "stride"), pair(attributes, "padding")
     kernel = weight.shape[1], weight.shape[2]
     size = tuple(window_outputs(x.shape[1 + s], kernel[s], stride[s], padding[s]) for s in range(2))
@@ -27,7 +28,8 @@ def _taps(
             out_h, in_h = tap_span(x.shape[1], size[0], kh, stride[0], padding[0])
             for kw in range(kernel[1]):
                 out_w, in_w = tap_span(x.shape[2], size[1], kw, stride[1], padding[1])
-                yield kh, kw, (out_h, out_w), (in_h, in_w)
+                if out_h.start < out_h.stop and out_w.start < out_w.stop:
+                    yield kh, kw, (out_h, out_w), (in_h, in_w)
 
     return (size[0], size[1]), walk()
 
@@ -50,7 +52,7 @@ def conv_f32(x: Array, weight: Array, bias: Array | None, attributes: Mapping[st
 
 def linear_f32(x: Array, weight: Array, bias: Array | None) -> Array:
     """acc = acc + x * w over h, w, channel; then + bias. Output (N, 1, 1, O)."""
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), weight.shape[1])
     columns = np.ascontiguousarray(weight.T)
     acc = np.zeros((len(x), len(weight)), F32)
     for index in range(flat.shape[1]):
@@ -70,8 +72,8 @@ def _integer_conv(x: Array, weight: Array, attributes: Mapping[str, Attribute], 
     acc = np.zeros((groups, len(x), *size, outputs // groups), np.float64)
     for kh, kw, (out_h, out_w), (in_h, in_w) in taps:
         taken = grouped[:, :, in_h, in_w]
-        flat = taken.reshape(groups, -1, depth) @ np.swapaxes(weights[:, :, kh, kw], 1, 2)
-        acc[:, :, out_h, out_w] += flat.reshape(*taken.shape[:4], -1)
+        flat = taken.reshape(groups, prod(taken.shape[1:4]), depth) @ np.swapaxes(weights[:, :, kh, kw], 1, 2)
+        acc[:, :, out_h, out_w] += flat.reshape(*taken.shape[:4], outputs // groups)
         if offset is not None:
             acc[:, :, out_h, out_w] -= offset[:, kh, kw]
     return np.moveaxis(acc, 0, 3).reshape(len(x), *size, outputs)
@@ -91,7 +93,7 @@ def conv_i8(x: Quantized, weight: Array, scale: Array, bias: Array, attributes: 
 
 def linear_i8(x: Quantized, weight: Array, scale: Array, bias: Array) -> Array:
     """As conv_i8 over the whole map. Output (N, 1, 1, O)."""
-    flat = x.values.reshape(len(x.values), -1).astype(np.float64)
+    flat = x.values.reshape(len(x.values), weight.shape[1]).astype(np.float64)
     acc = (flat @ weight.astype(np.float64).T).astype(F32)
     return ((acc * x.scales[:, None]) * scale + bias)[:, None, None, :]
 
