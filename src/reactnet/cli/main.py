@@ -47,6 +47,7 @@ def make_app() -> App:
         version=reactnet.__version__,
         default_parameter=Parameter(negative=()),
         help_flags=("--help", "-h"),
+        suppress_keyboard_interrupt=False,
         help_format="plaintext",  # no Markdown parser to load: help in under 0.3 s
     )
     verbs: list[tuple[str, Callable[..., object]]] = [

@@ -1,5 +1,6 @@
 """`reactnet train`: a recipe to a run folder."""
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ from cyclopts import Parameter
 
 from reactnet.cli.progress import TrainingBars
 from reactnet.errors import ReactnetError
+
+TOP_KEYS = ("model", "seed", "threads")  # of a recipe; all others stand in a table
 
 
 def train(
@@ -49,6 +52,10 @@ def read_overrides(tokens: Sequence[str]) -> dict[str, object]:
                 hint="give a key of the recipe as --TABLE.KEY VALUE, and the folder to write as --out DIR",
             )
         key, given, text = token[2:].partition("=")
+        if "." not in key and key not in TOP_KEYS:
+            close = difflib.get_close_matches(key, [*TOP_KEYS, "out", "data", "device"], n=1)
+            hint = f"did you mean --{close[0]}?" if close else "give a key of the recipe as --TABLE.KEY VALUE"
+            raise ReactnetError(f"reactnet train: unknown option --{key}", hint=hint)
         if not given:
             if not rest:
                 raise ReactnetError(f"reactnet train: {token} has no value", hint=f"give one: {token} VALUE")
