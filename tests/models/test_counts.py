@@ -1,5 +1,7 @@
 """Parameters and multiply-accumulates are the published ones, counted by hooks that know nothing of the compiler."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -60,6 +62,7 @@ MACS = {
 }
 
 
+@functools.cache
 def _meta(name):
     with torch.device("meta"):
         return create_model(name)
@@ -73,11 +76,13 @@ def _macs(name):
     def add(module, inputs, output):
         counts[isinstance(module, BinaryConv2d)] += module.weight.numel() * output.shape[2:].numel()
 
-    for module in model.modules():
-        if isinstance(module, BinaryConv2d | nn.Conv2d | nn.Linear):
-            module.register_forward_hook(add)
+    counted = [module for module in model.modules() if isinstance(module, BinaryConv2d | nn.Conv2d | nn.Linear)]
+    hooks = [module.register_forward_hook(add) for module in counted]
     height, width, channels = model_info(name).image_size
-    model(torch.zeros(1, channels, height, width, device="meta"))
+    with torch.no_grad():
+        model(torch.zeros(1, channels, height, width, device="meta"))
+    for hook in hooks:
+        hook.remove()
     return counts[True], counts[False]
 
 

@@ -3,6 +3,7 @@
 Models are made once each; where no number is looked at they are made on the meta device, which costs nothing.
 """
 
+import functools
 import inspect
 import operator
 import typing
@@ -40,6 +41,7 @@ def made(request):
     return request.param, create_model(request.param, num_classes=7, **SMALL_HEADS.get(request.param, {}))
 
 
+@functools.cache
 def _meta(name, **options):
     with torch.device("meta"):
         return create_model(name, **options)
@@ -136,11 +138,13 @@ def test_the_smallest_image_leaves_one_pixel_and_all_sizes_above_run(name):
     info = model_info(name)
     model = _meta(name).eval()
     seen = []
-    model.pool.register_forward_hook(lambda module, inputs, output: seen.append(tuple(inputs[0].shape[2:])))
+    hook = model.pool.register_forward_hook(lambda module, inputs, output: seen.append(tuple(inputs[0].shape[2:])))
 
-    for side in (info.stride, info.stride + 1, 2 * info.stride - 1):
-        assert model(_images(name, side, 1).to("meta")).shape == (1, info.num_classes)
+    with torch.no_grad():
+        for side in (info.stride, info.stride + 1, 2 * info.stride - 1):
+            assert model(_images(name, side, 1).to("meta")).shape == (1, info.num_classes)
 
+    hook.remove()
     assert seen[0] == (1, 1)
     with pytest.raises(ReactnetError, match=f"{name}: image size .* too small"):
         check_image_size(name, (info.stride - 1, info.stride))
