@@ -69,7 +69,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write the file whole or not at all: to a temporary name beside it, flushed to disk, then renamed."""
     data = dumps(graph)
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
     try:
         try:
             with temporary.open("xb") as stream:
@@ -79,12 +79,12 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
             temporary.replace(target)
             _sync_folder(target.parent)
         finally:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 temporary.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ReactnetError(
-            f"{target}: cannot be written: {error.strerror}",
-            hint="check the folder, its permissions and the free space",
+            f"{target}: cannot be written: {reason}", hint="check the folder, its permissions and the free space"
         ) from None
 
 

@@ -5,6 +5,7 @@ Weights are (O, kh, kw, I / G). Group g of the outputs reads group g of the chan
 
 from collections.abc import Iterator, Mapping
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -61,15 +62,20 @@ def linear_f32(x: Array, weight: Array, bias: Array | None) -> Array:
     return acc[:, None, None, :]
 
 
-def _integer_conv(x: Array, weight: Array, attributes: Mapping[str, Attribute], offset: Array | None) -> Array:
-    """Sums over the inside taps of w * x - offset, in float64: below 2^53 all are exact, so a product may sum them."""
+def _integer_conv(
+    x: Array, weight: Array, attributes: Mapping[str, Attribute], offset: Array | None, dtype: type[np.floating[Any]]
+) -> Array:
+    """Sums over the inside taps of w * x - offset, held in `dtype`.
+
+    The caller picks one in which every partial sum is exact, so a matrix product may add in any order.
+    """
     groups = number(attributes, "groups") if "groups" in attributes else 1
     outputs, _, _, depth = weight.shape
     size, taps = _taps(x, weight, attributes)
     # (G, N, H, W, depth) by (G, depth, O / G)
-    grouped = np.moveaxis(x.reshape(*x.shape[:3], groups, depth), 3, 0).astype(np.float64)
-    weights = weight.reshape(groups, outputs // groups, *weight.shape[1:]).astype(np.float64)
-    acc = np.zeros((groups, len(x), *size, outputs // groups), np.float64)
+    grouped = np.moveaxis(x.reshape(*x.shape[:3], groups, depth), 3, 0).astype(dtype)
+    weights = weight.reshape(groups, outputs // groups, *weight.shape[1:]).astype(dtype)
+    acc = np.zeros((groups, len(x), *size, outputs // groups), dtype)
     for kh, kw, (out_h, out_w), (in_h, in_w) in taps:
         taken = grouped[:, :, in_h, in_w]
         flat = taken.reshape(groups, prod(taken.shape[1:4]), depth) @ np.swapaxes(weights[:, :, kh, kw], 1, 2)
@@ -81,13 +87,13 @@ def _integer_conv(x: Array, weight: Array, attributes: Mapping[str, Attribute], 
 
 def conv_u8(x: Array, constants: Mapping[str, Array], attributes: Mapping[str, Attribute]) -> Array:
     """The integer stem: f32(acc) * scale + bias."""
-    acc = _integer_conv(x, constants["weight"], attributes, constants["offset"])
+    acc = _integer_conv(x, constants["weight"], attributes, constants["offset"], np.float64)
     return acc.astype(F32) * constants["scale"] + constants["bias"]
 
 
 def conv_i8(x: Quantized, weight: Array, scale: Array, bias: Array, attributes: Mapping[str, Attribute]) -> Array:
     """((f32(acc) * s) * scale) + bias, s the image's scale."""
-    acc = _integer_conv(x.values, weight, attributes, None).astype(F32)
+    acc = _integer_conv(x.values, weight, attributes, None, np.float64).astype(F32)
     return (acc * x.scales[:, None, None, None]) * scale + bias
 
 
@@ -104,4 +110,4 @@ def bconv2d(x: Array, weight: Array, attributes: Mapping[str, Attribute]) -> Arr
     value = number(attributes, "padding_value")
     padded = np.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)), constant_values=np.int8(value))
     inside = {**attributes, "padding": (0, 0)}
-    return _integer_conv(padded, weight, inside, None).astype(F32)
+    return _integer_conv(padded, weight, inside, None, F32)  # at most 2^24: exact
