@@ -1,6 +1,7 @@
 """A whole run: the phases of a recipe in order, each handing over to the next, into a run folder."""
 
 import importlib.metadata
+import logging
 import platform
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ from reactnet.train.loop import Loop, timed_epoch
 from reactnet.train.optimizer import make_optimizer
 from reactnet.train.recipe import Recipe, dump_recipe
 from reactnet.train.stop import Interrupted, Stop, stop_on_signals
+
+_log = logging.getLogger(__name__)
 
 State = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 
@@ -82,12 +85,18 @@ class _Run:
             self.folder.update_info(**self._info())
         else:
             self.folder.cut_log(saved[1]["log_bytes"])
+            self._compare_versions()
         self.tell(RunBegin(self.folder.path, self.recipe.model, self.names, _in_words(saved)))
         first = 0 if saved is None else self.names.index(saved[1]["phase"])
         for index in range(first, len(self.names)):
             self._run_phase(index, saved if index == first else None)
         self.folder.update_info(finished=True)
         self.folder.remove_states()
+
+    def _compare_versions(self) -> None:
+        began, now = self.folder.info().get("versions"), _versions()
+        if began != now:
+            _log.warning("%s: began with %s, goes on with %s: bits may differ", self.folder.path, began, now)
 
     def _run_phase(self, index: int, saved: State | None) -> None:
         loop, handed = self._make_loop(index)
