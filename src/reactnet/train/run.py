@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import reactnet
+from reactnet import __version__
 from reactnet.errors import ReactnetError
 from reactnet.models import check_image_size, create_model
 from reactnet.train.card import load_model, make_card, save_model
@@ -227,7 +227,7 @@ def _device(name: str) -> torch.device:
 
 def _versions() -> dict[str, str]:
     packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "safetensors")}
-    return {"reactnet": reactnet.__version__, "python": platform.python_version(), **packages}
+    return {"reactnet": __version__, "python": platform.python_version(), **packages}
 
 
 def _commit() -> str | None:
