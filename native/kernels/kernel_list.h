@@ -1,0 +1,33 @@
+// The kernels of one op, best first, as its kernels.inc lists them.
+#ifndef REACTNET_KERNELS_KERNEL_LIST_H_
+#define REACTNET_KERNELS_KERNEL_LIST_H_
+
+#include <stddef.h>
+
+#include "isa.h"
+
+namespace reactnet {
+
+// K has `name` and `isa`. Every list ends with a scalar kernel that takes any shape of the format.
+template <class K>
+struct KernelList {
+  const K* const* items;
+  size_t count;
+
+  const K* const* begin() const { return items; }
+  const K* const* end() const { return items + count; }
+};
+
+// One kernel of any op, for `reactnet doctor`.
+struct KernelInfo {
+  const char* op;  // the folder's name
+  const char* name;
+  Isa isa;
+};
+
+// All kernels of this build, by op, best first.
+KernelList<KernelInfo> all_kernels();
+
+}  // namespace reactnet
+
+#endif  // REACTNET_KERNELS_KERNEL_LIST_H_

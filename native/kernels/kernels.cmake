@@ -1,0 +1,30 @@
+# Sources of native/kernels for the target's architecture. Sets REACTNET_KERNEL_SOURCES (with src/isa.cc) and the flags of each
+# ISA file. The including file adds native/src and native/kernels to the include path of the target that compiles them.
+set(_kernels ${CMAKE_CURRENT_LIST_DIR})
+set(_ops bconv2d conv_f32 conv_u8 conv_i8 linear_f32 linear_i8 quantize sign normalize elementwise channels pool)
+
+set(REACTNET_KERNEL_SOURCES ${_kernels}/kernel_list.cc ${_kernels}/../src/isa.cc)
+foreach(_op IN LISTS _ops)
+  list(APPEND REACTNET_KERNEL_SOURCES ${_kernels}/${_op}/${_op}.cc ${_kernels}/${_op}/scalar.cc)
+endforeach()
+
+set(_avx2)
+set(_avx512)
+set(_neon)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT EMSCRIPTEN)
+  foreach(_op IN ITEMS bconv2d conv_f32 linear_f32)
+    list(APPEND _avx2 ${_kernels}/${_op}/x86_avx2.cc)
+  endforeach()
+  list(APPEND _avx512 ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc)
+endif()
+list(APPEND REACTNET_KERNEL_SOURCES ${_avx2} ${_avx512} ${_neon})
+
+# -fno-trapping-math: selects may become vector selects; it changes no result, only exception flags that nobody reads.
+set_source_files_properties(${REACTNET_KERNEL_SOURCES} PROPERTIES
+  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-math-errno;-fno-trapping-math")
+set_source_files_properties(${_avx2} PROPERTIES
+  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-math-errno;-fno-trapping-math;-mavx2;-mpopcnt")
+set_source_files_properties(${_avx512} PROPERTIES
+  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;-mprefer-vector-width=512")

@@ -1,0 +1,29 @@
+// normalize: y = table[x, c].
+#ifndef REACTNET_KERNELS_NORMALIZE_NORMALIZE_H_
+#define REACTNET_KERNELS_NORMALIZE_NORMALIZE_H_
+
+#include "isa.h"
+#include "kernel_list.h"
+#include <stdint.h>
+
+namespace reactnet {
+
+struct NormalizeArgs {
+  int64_t channels;
+  const uint8_t* in;   // pixels * channels
+  const float* table;  // 256 * channels
+  float* out;          // pixels * channels
+};
+
+struct NormalizeKernel {
+  const char* name;
+  Isa isa;
+  void (*run)(const NormalizeArgs& args, int64_t begin, int64_t end);  // pixels begin to end - 1
+};
+
+KernelList<NormalizeKernel> normalize_kernels();
+const NormalizeKernel* choose_normalize(Isa ceiling);
+
+}  // namespace reactnet
+
+#endif  // REACTNET_KERNELS_NORMALIZE_NORMALIZE_H_

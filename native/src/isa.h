@@ -1,0 +1,31 @@
+// Instruction sets that kernels are written for, and which of them this machine has.
+// C headers only: kernel files, which are built with their own flags, include this one.
+#ifndef REACTNET_SRC_ISA_H_
+#define REACTNET_SRC_ISA_H_
+
+#include <stdint.h>
+
+namespace reactnet {
+
+// Among those of one architecture, a later one includes the earlier ones.
+enum class Isa : uint8_t {
+  kScalar,  // what the compiler makes of plain C++ for the baseline of the architecture
+  kAvx2,    // avx2, popcnt
+  kAvx512,  // avx512 f, bw, dq, vl, vpopcntdq
+  kNeon,    // aarch64
+  kWasm,    // simd128
+};
+inline constexpr int kIsas = 5;
+
+const char* isa_name(Isa isa);               // "scalar", "avx2", "avx512", "neon", "wasm"
+bool isa_compiled(Isa isa);                  // this build has kernels for it
+bool isa_available(Isa isa);                 // compiled, and the processor and the system support it
+bool isa_parse(const char* name, Isa* out);  // false: no such name
+Isa isa_best();                              // the last available one
+
+// The rule of REACTNET_ISA: a kernel may be used if its ISA is available and not past the ceiling.
+inline bool isa_allowed(Isa isa, Isa ceiling) { return isa <= ceiling && isa_available(isa); }
+
+}  // namespace reactnet
+
+#endif  // REACTNET_SRC_ISA_H_
