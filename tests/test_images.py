@@ -44,9 +44,9 @@ def png16(colour_type: int, rows: npt.NDArray[np.uint16], extra: bytes = b"") ->
     )
 
 
-def chunk_trns(value: int) -> bytes:
-    data = struct.pack(">H", value)
-    return struct.pack(">I", 2) + b"tRNS" + data + struct.pack(">I", zlib.crc32(b"tRNS" + data))
+def chunk_trns(*values: int) -> bytes:
+    data = struct.pack(f">{len(values)}H", *values)
+    return struct.pack(">I", len(data)) + b"tRNS" + data + struct.pack(">I", zlib.crc32(b"tRNS" + data))
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
@@ -128,11 +128,22 @@ def test_transparent_grey_of_16_bits_is_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_image(tmp_path / "a.png", 1), [[[255], [1]]])
 
 
-def test_colour_of_16_bits_is_at_most_one_off(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).integers(0, 65_536, (9, 9, 3)).astype(np.uint16)
-    (tmp_path / "a.png").write_bytes(png16(2, values))
-    got = load_image(tmp_path / "a.png", 3).astype(int)
-    assert np.abs(got - np.rint(values / 257)).max() <= 1
+@pytest.mark.parametrize(("colour_type", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_colour_and_alpha_of_16_bits_are_rounded_not_cut(tmp_path: Path, colour_type: int, samples: int) -> None:
+    values = np.random.default_rng(0).integers(0, 65_536, (9, 7, samples)).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(png16(colour_type, values))
+    rounded = np.rint(values / 257)
+    if samples != 3:
+        alpha = rounded[..., -1:] / 255
+        rounded = np.rint(rounded[..., :-1] * alpha + 255 * (1 - alpha))
+    got = load_image(tmp_path / "a.png", 3)
+    np.testing.assert_array_equal(got, np.broadcast_to(rounded, got.shape))
+
+
+def test_transparent_colour_of_16_bits_is_white(tmp_path: Path) -> None:
+    values = np.array([[[300, 400, 500], [300, 400, 501]]], dtype=np.uint16)
+    (tmp_path / "a.png").write_bytes(png16(2, values, chunk_trns(300, 400, 500)))
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png", 3), [[[255] * 3, [1, 2, 2]]])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

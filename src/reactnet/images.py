@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from reactnet.errors import ReactnetError
 
@@ -29,9 +29,9 @@ _opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 def load_image(path: str | Path, channels: int) -> npt.NDArray[np.uint8]:
     """Decode an image file to pixels of 8 bits, upright: uint8 (H, W, channels), `channels` 1 (grey) or 3 (RGB).
 
-    EXIF orientation is applied, transparency is composited on white, 16-bit grey becomes rint(x / 257), colour becomes
-    grey by ITU-R 601. Of 16-bit colour Pillow keeps the upper byte, which is at most 1 less. Of an animation the first
-    frame counts. Raises ReactnetError, which names the path, for anything that is not a whole image of a sane size.
+    EXIF orientation is applied, samples of 16 bits become rint(x / 257), then transparency is composited on white, then
+    colour becomes grey by ITU-R 601. Of an animation the first frame counts. Raises ReactnetError, which names the
+    path, for anything that is not a whole image of a sane size.
     """
     if channels not in (1, 3):
         raise ReactnetError(
@@ -41,7 +41,7 @@ def load_image(path: str | Path, channels: int) -> npt.NDArray[np.uint8]:
     with _open_regular(path) as file:
         image = _open_image(path, file)
         try:
-            pixels = _decode(image, channels)
+            pixels = _decode(image, file, channels)
             orientation = image.getexif().get(_ORIENTATION, 1)
         except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
             raise ReactnetError(f"{path}: corrupt image: {_reason(error)}", hint="replace the file") from error
@@ -93,7 +93,7 @@ def _open_regular(path: str | Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
-def _open_image(path: str | Path, file: IO[bytes]) -> Image.Image:
+def _open_image(path: str | Path, file: IO[bytes]) -> ImageFile.ImageFile:
     """Read the header only, and judge the size before a pixel is decoded."""
     try:
         with _opening, warnings.catch_warnings():
@@ -116,10 +116,14 @@ def _open_image(path: str | Path, file: IO[bytes]) -> Image.Image:
     return image
 
 
-def _decode(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
+def _decode(stored: ImageFile.ImageFile, file: IO[bytes], channels: int) -> npt.NDArray[np.uint8]:
     """The pixels as stored: (H, W, channels)."""
-    if image.mode.startswith("I"):
-        return np.repeat(_grey16(image)[..., None], channels, axis=2)
+    if stored.mode.startswith("I"):
+        return np.repeat(_grey16(stored)[..., None], channels, axis=2)
+    layout = stored.tile[0].args if stored.tile else None
+    image: Image.Image = stored
+    if isinstance(layout, str) and layout in ("LA;16B", "RGB;16B", "RGBA;16B"):
+        image = Image.fromarray(_colour16(stored, file, layout))
     mode = "L" if channels == 1 else "RGB"
     if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         image = Image.fromarray(_on_white(np.asarray(image.convert("RGBA"))))
@@ -132,11 +136,41 @@ def _decode(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
 def _grey16(image: Image.Image) -> npt.NDArray[np.uint8]:
     """16-bit grey to 8 bit by rounding x / 257; a transparent value, where a PNG names one, is white."""
     values = np.asarray(image).astype(np.int64)
-    grey = (np.clip(values, 0, 65_535) + 128) // 257  # a tie cannot be: 257 is odd
+    grey = _to_8_bits(values)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
-    return grey.astype(np.uint8)
+    return grey
+
+
+def _colour16(image: ImageFile.ImageFile, file: IO[bytes], layout: str) -> npt.NDArray[np.uint8]:
+    """A PNG of 16 bits a sample as (H, W, 3 or 4) of 8 bits, each rounded.
+
+    Pillow keeps only the upper byte of a sample. Decoding the same data as if its byte order were the other one gives
+    the lower bytes; grey with alpha, two samples of two bytes, passes as one pixel of four.
+    """
+    if layout == "LA;16B":
+        parts = np.asarray(_as_laid_out(image, "RGBA")).astype(np.int64)
+        values = (256 * parts[..., ::2] + parts[..., 1::2])[..., [0, 0, 0, 1]]
+    else:
+        again = Image.open(file, formats=FORMATS)  # its size has been judged
+        lower = np.asarray(_as_laid_out(again, layout.replace("16B", "16L")))
+        values = 256 * np.asarray(image).astype(np.int64) + lower
+    pixels = _to_8_bits(values)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple):
+        pixels[(values[..., :3] == transparent).all(axis=2), :3] = 255
+    return pixels
+
+
+def _as_laid_out(image: ImageFile.ImageFile, layout: str) -> ImageFile.ImageFile:
+    image.tile = [tile._replace(args=layout) for tile in image.tile]
+    return image
+
+
+def _to_8_bits(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """rint(x / 257) of samples of 16 bits; a tie cannot be, since 257 is odd."""
+    return ((np.clip(values, 0, 65_535) + 128) // 257).astype(np.uint8)
 
 
 def _on_white(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -53,6 +53,8 @@ class TrainingBars:
                 self._step(event)
             case events.PhaseEnd():
                 self._end(event)
+            case events.RunEnd(trained=False):
+                self._say(f"{event.out}: trained already; remove it to train again")
             case _:
                 pass
 
