@@ -210,22 +210,19 @@ def _source(builder: GraphBuilder, channels: int, rng: Rng, *, special: bool) ->
     if not special:
         x = builder.add("normalize", builder.input, table=floats(rng, 256, 3))
         return builder.add("conv_f32", x, weight=floats(rng, channels, 1, 1, 3), bias=floats(rng, channels))
-    # Repeated table entries reach the op as they are; 3e38 x 3 is inf, inf x 0 is NaN.
-    x = builder.add("normalize", builder.input, table=rng.choice(SPECIAL, (256, 3)))
-    x = builder.add("repeat", x, times=-(-channels // 3))
-    x = builder.add("slice", x, begin=0, end=channels)
-    x = builder.add(
-        "affine",
-        x,
-        scale=rng.choice(np.array([1, 3, -3], np.float32), channels),
-        shift=np.full(channels, -0.0, np.float32),
-    )
-    return builder.add(
-        "affine",
-        x,
-        scale=rng.choice(np.array([1, 1, 1, 0], np.float32), channels),
-        shift=np.full(channels, -0.0, np.float32),
-    )
+    # Table entries reach the op as they are; 3e38 x 3 is inf, inf x 0 is NaN: by the pixel, then by the channel.
+    x = _wide(builder, rng.choice(SPECIAL, (256, 3)), channels)
+    threes = rng.choice(np.array([1, 3, -3], np.float32), channels)
+    x = builder.add("affine", x, scale=threes, shift=np.full(channels, -0.0, np.float32))
+    x = builder.add("mul", (x, _wide(builder, rng.choice(np.array([0, 1, 1], np.float32), (256, 3)), channels)))
+    ones = rng.choice(np.array([1, 1, 1, 0], np.float32), channels)
+    return builder.add("affine", x, scale=ones, shift=np.full(channels, -0.0, np.float32))
+
+
+def _wide(builder: GraphBuilder, table: np.ndarray, channels: int) -> str:
+    """The image through a table of 3 channels, repeated to `channels`."""
+    x = builder.add("repeat", builder.add("normalize", builder.input, table=table), times=-(-channels // 3))
+    return builder.add("slice", x, begin=0, end=channels)
 
 
 def random_graph(seed: int) -> Graph:
@@ -340,6 +337,7 @@ def _cases() -> dict[str, Callable[[], Graph]]:
             for stride, padding in ((1, 0), (2, 1), (3, 1), (2, 0)):
                 make = partial(one_op_graph, op, size=(6, 8), stride=stride, padding=padding, ceil_mode=ceil_mode)
                 add(f"{op}-s{stride}-p{padding}-{ceil_mode}", make)
+        add(f"{op}-special-odd", partial(one_op_graph, op, size=(9, 7), padding=1, stride=2, special=True, channels=7))
         add(f"{op}-ceil-1x1", partial(one_op_graph, op, size=(1, 1), kernel=2, stride=2, ceil_mode=True))
         add(f"{op}-special", partial(one_op_graph, op, size=(4, 4), kernel=2, stride=2, special=True, channels=17))
     for size in ((1, 1), (7, 5), (3, 13)):

@@ -104,6 +104,36 @@ def test_sign_of_zeros_is_plus_and_of_nan_is_minus():
     assert run_reference(graph, np.zeros((1, 1, 1, 1), np.uint8)).tolist() == [[1.0, -1.0]]
 
 
+def edges_of_sigmoid() -> np.ndarray:
+    """Where rint(|x| * log2(e)) steps, one float to either side, and the far ends: 256 numbers."""
+    steps = ((np.arange(42) * 3 + 0.5) / np.float64(np.float32(1.44269504))).astype(np.float32)
+    near = np.concatenate([steps, np.nextafter(steps, np.float32(0)), np.nextafter(steps, np.float32(99))])
+    ends = np.array([0.0, -0.0, 87.0, -87.0], np.float32)
+    return np.concatenate([near, -near, ends])
+
+
+def test_sigmoid_equals_the_scalar_arithmetic_where_the_exponent_steps():
+    table = edges_of_sigmoid()
+    assert len(table) == 256
+    builder = GraphBuilder("sigmoid", (16, 16, 1))
+    x = builder.add("sigmoid", builder.add("normalize", builder.input, table=table[:, None]))
+    graph = builder.build(builder.add("global_avg_pool", x))
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    assert_same_bits(run_values(graph, image[None])[x][0], scalar.run(graph, image)[x], "sigmoid")
+
+
+@pytest.mark.parametrize("op", ["max_pool", "avg_pool"])
+def test_pools_meet_every_special_value(op):
+    graph = CASES[f"{op}-special-odd"]()
+    values = run_values(graph, random_images(graph, 4, 0))
+    pool = next(node for node in graph.nodes if node.op == op)
+    read = values[pool.inputs[0]]
+    assert np.isnan(read).any()
+    assert np.isinf(read).any()
+    assert (np.signbit(read) & (read == 0)).any()
+    assert_equals_scalar(graph, count=4)
+
+
 def test_sigmoid_is_close_to_the_truth():
     builder = GraphBuilder("sigmoid", (16, 16, 1))
     table = np.linspace(-90, 90, 256, dtype=np.float32)[:, None]
