@@ -43,6 +43,7 @@ struct Value {
 
 // A name's place in Graph::values: 0 is the image, i + 1 is made by node i.
 using ValueId = std::uint32_t;
+using NodeId = std::uint32_t;
 
 using Pair = std::array<std::int64_t, 2>;
 
@@ -85,7 +86,7 @@ struct Graph {
   ValueId output = 0;
   Preprocessing preprocessing;
 
-  const Value& made_by(std::size_t node) const { return values[node + 1]; }
+  const Value& made_by(NodeId node) const { return values[node + 1]; }
 };
 
 // The graph of an opened file, fully checked; its constants point into `file`. Faults: FORMAT, VERSION.

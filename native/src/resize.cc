@@ -111,19 +111,19 @@ std::int64_t centre(std::int64_t all, std::int64_t part) {
 
 }  // namespace
 
-void resize(const Pixels& image, const Pair& size, const Window& window, std::uint8_t* out) {
+void resize(const Pixels& image, const Pair& size, const Part& part, std::uint8_t* out) {
   const Shape& in = image.shape;
   check_size(in.height, in.width, "an image");
-  check_size(window.height, window.width, "a result");
-  const Filter down = make_filter(in.height, size[0], window.top, window.height);
-  const Filter across = make_filter(in.width, size[1], window.left, window.width);
+  check_size(part.height, part.width, "a result");
+  const Filter down = make_filter(in.height, size[0], part.top, part.height);
+  const Filter across = make_filter(in.width, size[1], part.left, part.width);
   const std::int64_t in_length = in.width * in.channels;
-  const std::int64_t out_length = window.width * in.channels;
+  const std::int64_t out_length = part.width * in.channels;
   // Pillow 13 takes the order that it expects to be cheaper; the 8 bits between the passes make it visible.
   if (in.height - size[0] > 2 * std::max<std::int64_t>(in.width - size[1], 0)) {
-    std::vector<std::uint8_t> between(static_cast<std::size_t>(window.height * in_length));
+    std::vector<std::uint8_t> between(static_cast<std::size_t>(part.height * in_length));
     vertical(image.data, 0, in_length, down, between.data());
-    horizontal(between.data(), window.height, in.width, in.channels, across, out);
+    horizontal(between.data(), part.height, in.width, in.channels, across, out);
     return;
   }
   const std::int64_t first = down.taps.front().begin;
@@ -141,8 +141,8 @@ void preprocess(const Preprocessing& how, const Pixels& image, std::uint8_t* out
     const std::int64_t shorter = std::min(in.height, in.width);
     size = {in.height * how.resize[0] / shorter, in.width * how.resize[1] / shorter};
   }
-  const Window window = {centre(size[0], how.crop[0]), centre(size[1], how.crop[1]), how.crop[0], how.crop[1]};
-  resize(image, size, window, out);
+  const Part part = {centre(size[0], how.crop[0]), centre(size[1], how.crop[1]), how.crop[0], how.crop[1]};
+  resize(image, size, part, out);
 }
 
 }  // namespace reactnet

@@ -15,15 +15,15 @@ struct Pixels {
 };
 
 // What part of the resized image is wanted.
-struct Window {
+struct Part {
   std::int64_t top;
   std::int64_t left;
   std::int64_t height;
   std::int64_t width;
 };
 
-// Resizes `image` to `size` [h, w] and writes `window` of the result to `out`. Faults: ARGUMENT (sizes).
-void resize(const Pixels& image, const Pair& size, const Window& window, std::uint8_t* out);
+// Resizes `image` to `size` [h, w] and writes `part` of the result to `out`. Faults: ARGUMENT (sizes).
+void resize(const Pixels& image, const Pair& size, const Part& part, std::uint8_t* out);
 
 // Resize and centre-crop. Faults: ARGUMENT (sizes).
 void preprocess(const Preprocessing& how, const Pixels& image, std::uint8_t* out);

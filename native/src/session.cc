@@ -1,0 +1,119 @@
+#include "session.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "fault.h"
+#include "json.h"
+#include "ops.h"
+
+namespace {
+
+using namespace reactnet;
+
+// A NaN logit has one form, whatever the machine made of it.
+void copy_logits(const float* values, std::size_t classes, float* logits) {
+  constexpr std::uint32_t kNan = 0x7FC00000;
+  for (std::size_t k = 0; k < classes; ++k) {
+    if (std::isnan(values[k])) {
+      std::memcpy(logits + k, &kNan, sizeof kNan);
+    } else {
+      logits[k] = values[k];
+    }
+  }
+}
+
+std::string describe_plan(const reactnet_model& model) {
+  std::string text = "{\"isa\":" + json_quote(isa_name(model.settings.isa)) +
+                     ",\"threads\":" + std::to_string(model.settings.threads) +
+                     ",\"arena_bytes\":" + std::to_string(model.plan.arena_bytes) + ",\"steps\":[";
+  for (std::size_t i = 0; i < model.plan.steps.size(); ++i) {
+    const Step& step = model.plan.steps[i];
+    const Op op = model.graph.nodes[step.node].op;
+    text += std::string(i == 0 ? "" : ",") + "{\"step\":" + std::to_string(i) + ",\"op\":" + json_quote(op_name(op)) +
+            ",\"kernel\":" + json_quote(model.weights.node(step.node).kernel_name) + ",\"nodes\":[";
+    for (const NodeId node : step.nodes) {
+      text += (node == step.nodes.front() ? "" : ",") + json_quote(model.graph.made_by(node).name);
+    }
+    text += "]}";
+  }
+  return text + "]}";
+}
+
+}  // namespace
+
+reactnet_model::reactnet_model(FileBytes bytes, const Settings& wanted)
+    : settings(wanted), file_bytes(bytes.size), pool(wanted.threads) {
+  PackedFile file = open_packed(std::move(bytes));
+  graph = read_graph(file);
+  weights = Weights(graph, settings.isa);
+  for (Node& node : graph.nodes) {
+    node.constants = {};  // the file goes; `weights` has what the kernels read
+  }
+  plan = make_plan(graph, weights, false);
+  metadata = std::move(file.graph_text);
+  plan_json = describe_plan(*this);
+}
+
+reactnet_context::reactnet_context(const reactnet_model& of, bool keeps)
+    : model(of), keep(keeps), partial(of.settings.threads) {
+  if (keep) {
+    unfused = std::make_unique<Plan>(make_plan(model.graph, model.weights, true));
+  }
+  arena = AlignedMemory(plan().arena_bytes);
+}
+
+struct reactnet_context::Job {
+  reactnet_context* context;
+  const std::uint8_t* images;  // one of the two is null
+  const float* normalized;
+  std::size_t count;
+  float* logits;
+
+  void run(const Share& share) const {
+    const Graph& graph = context->model.graph;
+    const Plan& plan = context->plan();
+    const auto elements = static_cast<std::size_t>(graph.values[0].shape.elements());
+    const auto classes = static_cast<std::size_t>(graph.values[graph.output].shape.channels);
+    Memory memory = {&plan, context->arena.data(), images, context->partial.data()};
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const Step& step : plan.steps) {
+        if (normalized == nullptr || graph.nodes[step.node].op != Op::kNormalize) {
+          run_step(graph, context->model.weights, step, memory, share);
+        } else if (share.index == 0) {
+          std::memcpy(memory.at(step.value), normalized + i * elements, elements * sizeof(float));
+        }
+        share.wait();
+      }
+      if (share.index == 0) {
+        copy_logits(static_cast<const float*>(memory.at(graph.output)), classes, logits + i * classes);
+      }
+      share.wait();  // the next image may use the place of the logits
+      memory.image += normalized == nullptr ? elements : 0;
+    }
+  }
+};
+
+void reactnet_context::run(Job& job) {
+  model.pool.run([](void* argument, const Share& share) { static_cast<const Job*>(argument)->run(share); }, &job);
+  has_values = has_values || job.count > 0;
+}
+
+void reactnet_context::run(const std::uint8_t* images, std::size_t count, float* logits) {
+  Job job = {this, images, nullptr, count, logits};
+  run(job);
+}
+
+void reactnet_context::run(const float* normalized, std::size_t count, float* logits) {
+  const auto elements = static_cast<std::size_t>(model.graph.values[0].shape.elements());
+  for (std::size_t i = 0; i < count * elements; ++i) {
+    if (!std::isfinite(normalized[i])) {
+      fail(REACTNET_ERROR_ARGUMENT,
+           "image " + std::to_string(i / elements) + " holds a NaN or an infinity, at element " +
+               std::to_string(i % elements),
+           "give finite numbers");
+    }
+  }
+  Job job = {this, nullptr, normalized, count, logits};
+  run(job);
+}

@@ -1,0 +1,57 @@
+// A model ready to run, and the contexts that run it.
+#ifndef REACTNET_SRC_SESSION_H_
+#define REACTNET_SRC_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "aligned.h"
+#include "bind.h"
+#include "file.h"
+#include "graph.h"
+#include "options.h"
+#include "plan.h"
+#include "pool.h"
+#include "run_step.h"
+
+// Immutable but for the pool, which guards itself.
+struct reactnet_model {
+  reactnet_model(reactnet::FileBytes bytes, const reactnet::Settings& settings);
+
+  reactnet::Settings settings;
+  std::uint64_t file_bytes;
+  std::string metadata;   // the graph's JSON text
+  reactnet::Graph graph;  // without its tensors
+  reactnet::Weights weights;
+  reactnet::Plan plan;
+  std::string plan_json;
+  mutable reactnet::Pool pool;
+};
+
+struct reactnet_context {
+  reactnet_context(const reactnet_model& model, bool keep);
+
+  // Images one after the other; the claim is the caller's business. `normalized`: f32 images that replace the value of
+  // the normalize node. Faults: ARGUMENT, MEMORY.
+  void run(const std::uint8_t* images, std::size_t count, float* logits);
+  void run(const float* normalized, std::size_t count, float* logits);
+
+  const reactnet_model& model;
+  const bool keep;
+  mutable reactnet::Claim claim;
+  bool has_values = false;  // a run was completed
+  std::unique_ptr<reactnet::Plan> unfused;
+  reactnet::AlignedMemory arena;
+  std::vector<float> partial;  // a number for each thread
+
+  const reactnet::Plan& plan() const { return keep ? *unfused : model.plan; }
+
+ private:
+  struct Job;
+  void run(Job& job);
+};
+
+#endif  // REACTNET_SRC_SESSION_H_
