@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from reactnet.cli.compile import compile_model
 from reactnet.cli.main import main
+from reactnet.compiler import compile as compile_model
 from reactnet.models import create_model
-from reactnet.train import ModelCard, save_model
+from reactnet.train import ModelCard, load_model, save_model
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +37,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def packed(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from reactnet.train import load_model
-
     path = tmp_path_factory.mktemp("packed") / "digits.rnet"
     compile_model(load_model(checkpoint), path)
     return path

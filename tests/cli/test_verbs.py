@@ -145,7 +145,7 @@ def test_verify_exits_with_1_on_a_difference(
 ) -> None:
     import torch
 
-    from reactnet.cli.compile import compile_model
+    from reactnet.compiler import compile as compile_model
     from reactnet.train import load_model
 
     other = load_model(checkpoint)

@@ -1,7 +1,5 @@
 """`reactnet count`: what a model costs, before it is trained."""
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -30,7 +28,7 @@ def count(
 
 def costs(name: str, image_side: int | None) -> dict[str, Any]:
     """Everything that `count` shows, for programs, of the model with fresh weights."""
-    from reactnet.compiler import lower
+    from reactnet.compiler import compile_graph, lower, packed_bytes
     from reactnet.graph import cost
     from reactnet.models import check_image_size, create_model, model_info
 
@@ -52,7 +50,7 @@ def costs(name: str, image_side: int | None) -> dict[str, Any]:
         "flops": total.flops,
         "ops": total.ops,
         "flops_full": total.flops_full,
-        "packed_bytes": _packed_bytes(model, (height, width, channels)),
+        "packed_bytes": packed_bytes(compile_graph(model, image_size=(height, width, channels)).graph),
         "layers": [
             {
                 "name": layer.name,
@@ -72,16 +70,6 @@ def _binary_params(model: "nn.Module") -> int:
     from reactnet.nn import BinaryConv2d
 
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, BinaryConv2d))
-
-
-def _packed_bytes(model: "nn.Module", image_size: tuple[int, int, int]) -> int:
-    """The size of the packed file: measured, on one that is thrown away."""
-    from reactnet.compiler import compile as compile_to_file
-
-    with tempfile.TemporaryDirectory(prefix="reactnet-") as folder:
-        file = Path(folder, "model.rnet")
-        compile_to_file(model, file, image_size=image_size)
-        return file.stat().st_size
 
 
 def _print(found: dict[str, Any], *, layers: bool) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from reactnet.cli.compile import compile_model
 from reactnet.cli.draw import side_by_side
 from reactnet.cli.eval import card
 from reactnet.cli.progress import TrainingBars
@@ -90,6 +89,7 @@ def recipe_path(name: str) -> Path:
 
 def pack(model: "nn.Module", file: Path) -> None:
     """Compile the trained model, say what came of it, and verify the file against the model."""
+    from reactnet.compiler import compile as compile_model
     from reactnet.verify import verify
 
     say(f"\n{compile_model(model, file)}\n")

@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 import reactnet
 from reactnet.cli.compile import compile_
+from reactnet.cli.convert import convert
 from reactnet.cli.count import count
 from reactnet.cli.demo import demo
 from reactnet.cli.doctor import doctor
@@ -56,6 +57,7 @@ def make_app() -> App:
         ("count", count),
         ("train", train),
         ("eval", eval_),
+        ("convert", convert),
         ("compile", compile_),
         ("verify", verify),
         ("predict", predict),
