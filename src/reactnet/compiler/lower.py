@@ -1,0 +1,248 @@
+"""From a PyTorch model to a network of packed ops: one node, or a few, for each layer, named by its path.
+
+`torch.fx` traces the forward; `layers.py` and `functions.py` say what each call becomes. Nothing falls through: what
+they do not know is an error that names its path.
+"""
+
+import copy
+import difflib
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from reactnet.compiler.functions import FUNCTIONS
+from reactnet.compiler.layers import LAYERS, Call, Notes
+from reactnet.compiler.network import Network
+from reactnet.errors import ReactnetError
+from reactnet.graph import Graph, Preprocessing
+from reactnet.graph.graph import Shape
+
+NORMALIZE = "normalize"
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """The network, its preprocessing, and what lowering noticed."""
+
+    network: Network
+    preprocessing: Preprocessing
+    zeros: dict[str, int]
+
+
+class _Tracer(fx.Tracer):
+    """Traces down to the layers of the table."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m) in LAYERS or super().is_leaf_module(m, module_qualified_name)
+
+
+def lower(
+    model: nn.Module,
+    image_size: Sequence[int],
+    *,
+    name: str = "model",
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] = (),
+) -> Graph:
+    """The unfolded graph of `model`, as it computes in eval mode: what `count` counts and `verify` walks.
+
+    `image_size` is (H, W, C). Raises ReactnetError for a layer or function without an op, naming its path in the model,
+    and for an image size that the model cannot take.
+    """
+    lowered = lower_network(model, image_size, name=name, preprocessing=preprocessing)
+    return lowered.network.to_graph(preprocessing=lowered.preprocessing, class_names=class_names)
+
+
+def lower_network(
+    model: nn.Module, image_size: Sequence[int], *, name: str = "model", preprocessing: Preprocessing | None = None
+) -> Lowered:
+    """The same with constants still in float64, for folding."""
+    shape = _shape(image_size)
+    if preprocessing is None:
+        preprocessing = Preprocessing(shape[:2], shape[:2], (0.0,) * shape[2], (1.0,) * shape[2])
+    traced = _trace(model, shape)
+    walk = _Walk(model, Network(name, shape), preprocessing)
+    for node in traced.graph.nodes:
+        walk.visit(node)
+    return Lowered(walk.network, preprocessing, walk.notes.zeros)
+
+
+def _shape(image_size: Sequence[int]) -> Shape:
+    if len(image_size) != 3:
+        raise ReactnetError(f"lower: image size {tuple(image_size)}", hint="give (H, W, C)")
+    height, width, channels = (int(side) for side in image_size)
+    return height, width, channels
+
+
+def _trace(model: nn.Module, shape: Shape) -> fx.GraphModule:
+    """The traced forward, each of whose nodes knows its shape, computed on tensors without data."""
+    weightless: dict[int, Any] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        empty = torch.empty_like(tensor, device="meta")
+        weightless[id(tensor)] = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
+    twin = copy.deepcopy(model, weightless).eval()
+    try:
+        traced = fx.GraphModule(twin, _Tracer().trace(twin))
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise ReactnetError(
+            f"{type(model).__name__}: torch.fx cannot trace its forward: {str(error).splitlines()[0]}",
+            hint="a forward may not choose by the values of tensors; write the choice into __init__",
+        ) from error
+    height, width, channels = shape
+    try:
+        with torch.no_grad():
+            ShapeProp(traced).propagate(torch.empty(1, channels, height, width, device="meta"))
+    except RuntimeError as error:
+        cause = error.__cause__ or error
+        raise ReactnetError(
+            f"{type(model).__name__}: image size {height}x{width}x{channels} does not go through it: "
+            f"{str(cause).splitlines()[0]}",
+            hint="give the image size the model was made for",
+        ) from error
+    return traced
+
+
+class _Walk:
+    """Visits the traced nodes in order and appends their ops."""
+
+    def __init__(self, model: nn.Module, network: Network, preprocessing: Preprocessing) -> None:
+        self.network = network
+        self.modules = dict(model.named_modules())
+        self.model = type(model).__name__
+        self.notes = Notes()
+        self.values: dict[fx.Node, str] = {}
+        self.flat: dict[fx.Node, Shape] = {}  # flattened values and the map that they were
+        self.parts: dict[fx.Node, tuple[fx.Node, int]] = {}  # results of chunk
+        self.preprocessing = preprocessing
+        self.taken: set[str] = set()
+
+    def visit(self, node: fx.Node) -> None:
+        """Append what one node becomes."""
+        if node.op == "placeholder":
+            if self.values:
+                raise ReactnetError(f"{self.model}: its forward takes more than one input", hint="one image in")
+            self.values[node] = self._normalize()
+        elif node.op == "output":
+            (result,) = node.args
+            if not isinstance(result, fx.Node):
+                raise ReactnetError(f"{self.model}: its forward returns {type(result).__name__}", hint="return logits")
+            self.network.output = self.values[result]
+        elif node.op == "call_module":
+            assert isinstance(node.target, str)
+            layer = self.modules[node.target]
+            if type(layer) not in LAYERS:
+                raise self._unknown(node.target, f"layer {type(layer).__name__}", [c.__name__ for c in LAYERS])
+            self.values[node] = LAYERS[type(layer)](self.network, self._call(node, node.target), layer, self.notes)
+        elif node.op in ("call_function", "call_method"):
+            self._function(node)
+        else:
+            raise ReactnetError(
+                f"{node.target}: a parameter used outside a layer",
+                hint="give it a layer of its own: see docs/design.md",
+            )
+
+    def _function(self, node: fx.Node) -> None:
+        path = self._path(node)
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+        if name == "flatten":
+            self._flatten(node, path)
+            return
+        if name == "chunk":
+            return  # its parts are cut where they are taken
+        if node.target is operator.getitem and self._is_chunk(node.args[0]):
+            self._chunk(node, path)
+            return
+        key = node.target
+        if key not in FUNCTIONS:
+            kind = "method" if node.op == "call_method" else "function"
+            raise self._unknown(path, f"{kind} {name}", [str(getattr(k, "__name__", k)) for k in FUNCTIONS])
+        call = self._call(node, path)
+        rest = tuple(a for a in node.args[1:] if not _is_tensor(a))
+        self.values[node] = FUNCTIONS[key](self.network, call, rest, dict(node.kwargs), self.notes)
+
+    def _flatten(self, node: fx.Node, path: str) -> None:
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        start = node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0)
+        if start != 1:
+            raise ReactnetError(f"{path}: flatten from dimension {start}", hint="write flatten(1): images stay apart")
+        self.values[node] = self.values[source]
+        self.flat[node] = _hwc(source)
+
+    @staticmethod
+    def _is_chunk(node: Any) -> bool:
+        return isinstance(node, fx.Node) and getattr(node.target, "__name__", node.target) == "chunk"
+
+    def _chunk(self, node: fx.Node, path: str) -> None:
+        chunk, index = node.args
+        assert isinstance(chunk, fx.Node)
+        assert isinstance(index, int)
+        source = chunk.args[0]
+        assert isinstance(source, fx.Node)
+        sizes = [int(meta.shape[1]) for meta in chunk.meta["tensor_meta"]]
+        dim = chunk.kwargs.get("dim", chunk.args[2] if len(chunk.args) > 2 else 0)
+        if dim != 1:
+            raise ReactnetError(f"{path}: chunk along dimension {dim}", hint="only channels are cut: x.chunk(n, dim=1)")
+        begin = sum(sizes[:index])
+        attributes = {"begin": begin, "end": begin + sizes[index]}
+        self.values[node] = self.network.add("slice", self.values[source], path, origin=path, attributes=attributes)
+
+    def _call(self, node: fx.Node, path: str) -> Call:
+        sources = list(node.all_input_nodes)
+        if isinstance(node.args[0], fx.Node) and len(node.args) > 1 and node.args[1] is node.args[0]:
+            sources = [sources[0], sources[0]]  # x + x: fx lists an input once
+        first = sources[0]
+        return Call(
+            self._fresh(path),
+            tuple(self.values[source] for source in sources),
+            _hwc(first),
+            _hwc(node),
+            self.flat.get(first),
+        )
+
+    def _fresh(self, path: str) -> str:
+        if path in self.taken:
+            raise ReactnetError(f"{path}: the layer is called twice", hint="give each call a layer of its own")
+        self.taken.add(path)
+        return path
+
+    def _path(self, node: fx.Node) -> str:
+        """The module whose forward calls the function, and fx's name of the call."""
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        inside = stack[-1][0] if stack else ""
+        return f"{inside}.{node.name}" if inside else node.name
+
+    def _unknown(self, path: str, what: str, known: list[str]) -> ReactnetError:
+        close = difflib.get_close_matches(what.split()[-1], known, n=1)
+        near = f"; did you mean {close[0]}?" if close else ""
+        return ReactnetError(
+            f"{path}: no packed op for the {what}",
+            hint=f"write it with what docs/add_a_model.md lists, or add a rule to the compiler{near}",
+        )
+
+    def _normalize(self) -> str:
+        mean = np.asarray(self.preprocessing.mean, dtype=np.float64)
+        std = np.asarray(self.preprocessing.std, dtype=np.float64)
+        table = (np.arange(256, dtype=np.float64)[:, None] / 255 - mean) / std
+        return self.network.add("normalize", "image", NORMALIZE, origin=NORMALIZE, constants={"table": table})
+
+
+def _is_tensor(argument: Any) -> bool:
+    if isinstance(argument, tuple | list):
+        return any(isinstance(part, fx.Node) for part in argument)
+    return isinstance(argument, fx.Node)
+
+
+def _hwc(node: fx.Node) -> Shape:
+    meta = node.meta["tensor_meta"]
+    shape = meta.shape
+    if len(shape) == 2:
+        return 1, 1, int(shape[1])
+    _, channels, height, width = shape
+    return int(height), int(width), int(channels)

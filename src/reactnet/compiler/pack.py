@@ -1,0 +1,111 @@
+"""From a model to a packed file: lower, fold, round, check, write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from reactnet.compiler.fold import fold
+from reactnet.compiler.lower import Lowered, lower_network
+from reactnet.compiler.network import Network
+from reactnet.compiler.report import Report, make_rows
+from reactnet.errors import ReactnetError
+from reactnet.graph import Graph, Preprocessing, dumps, save
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """The graph that the file holds, and the networks before: `verify` compares all three."""
+
+    lowered: Lowered
+    folded: Network
+    graph: Graph
+
+
+def compile(  # noqa: A001  # the verb of the command line, and of peers
+    model: nn.Module,
+    path: str | Path,
+    *,
+    image_size: Sequence[int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
+    ends: Literal["float", "integer"] = "float",
+    provenance: Mapping[str, str] | None = None,
+) -> Report:
+    """Compile `model`, as it computes in eval mode, to a packed file, and report what became of each layer.
+
+    What is left out is taken from the model's card (`model.reactnet`, which `load_model` sets): `image_size` (H, W) or
+    (H, W, C), `preprocessing`, `class_names`, `provenance`. Without a card `image_size` is needed.
+
+    Raises ReactnetError for a layer without an op, a value that is not finite, or a file that cannot be written; then
+    nothing is left behind.
+    """
+    compiled = compile_graph(
+        model,
+        image_size=image_size,
+        preprocessing=preprocessing,
+        class_names=class_names,
+        ends=ends,
+        provenance=provenance,
+    )
+    graph = compiled.graph
+    save(graph, path)
+    rows = make_rows(model, compiled.lowered.network, compiled.folded, graph, compiled.lowered.zeros)
+    data = sum(array.nbytes for array in graph.constants.values())
+    size = Path(path).stat().st_size
+    return Report(
+        path=str(path),
+        rows=tuple(rows),
+        float_bytes=sum(row.float_bytes for row in rows),
+        header_bytes=size - data,
+        file_bytes=size,
+        nodes_lowered=len(compiled.lowered.network.nodes),
+        nodes=len(graph.nodes),
+    )
+
+
+def compile_graph(
+    model: nn.Module,
+    *,
+    image_size: Sequence[int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
+    ends: Literal["float", "integer"] = "float",
+    provenance: Mapping[str, str] | None = None,
+) -> Compiled:
+    """The same without writing: see `compile`."""
+    if ends != "float":
+        raise ReactnetError(f"compile: ends is {ends!r}", hint="this version writes ends='float' only")
+    card: Any = getattr(model, "reactnet", None)
+    if card is not None:
+        image_size = card.image_size if image_size is None else image_size
+        if preprocessing is None:
+            preprocessing = Preprocessing(card.resize, card.crop, card.mean, card.std)
+        class_names = card.class_names if class_names is None else class_names
+        provenance = card.provenance if provenance is None else provenance
+    if image_size is None:
+        raise ReactnetError("compile: no image size", hint="give image_size=(H, W, C), or a model from load_model")
+    size = _with_channels(model, image_size)
+    name = type(model).__name__ if card is None else str(card.name)
+    lowered = lower_network(model, size, name=name, preprocessing=preprocessing)
+    folded = fold(lowered.network)
+    names = () if class_names is None else tuple(class_names)
+    graph = folded.to_graph(preprocessing=lowered.preprocessing, class_names=names, provenance=provenance)
+    return Compiled(lowered, folded, graph)
+
+
+def packed_bytes(graph: Graph) -> int:
+    """The size of the file that `save` would write."""
+    return len(dumps(graph))
+
+
+def _with_channels(model: nn.Module, image_size: Sequence[int]) -> tuple[int, ...]:
+    """(H, W) gets the number of channels that the first convolution reads."""
+    if len(image_size) != 2:
+        return tuple(image_size)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            return (*image_size, module.in_channels)
+    raise ReactnetError("compile: the model has no convolution to tell the channels of an image", hint="give (H, W, C)")
