@@ -25,8 +25,8 @@ struct KernelInfo {
   Isa isa;
 };
 
-// All kernels of this build, by op, best first.
-KernelList<KernelInfo> all_kernels();
+// Writes the kernels of this build to `out`, by op, best first, up to `room` of them; returns how many there are.
+size_t all_kernels(KernelInfo* out, size_t room);
 
 }  // namespace reactnet
 

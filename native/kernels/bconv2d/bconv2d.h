@@ -59,6 +59,10 @@ KernelList<BConv2dKernel> bconv2d_kernels();
 // The first kernel that the ceiling allows and that supports the shape; never null.
 const BConv2dKernel* choose_bconv2d(const BConv2dShape& shape, Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const BConv2dKernel name;
+#include "bconv2d/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_BCONV2D_BCONV2D_H_

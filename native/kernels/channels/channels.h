@@ -31,6 +31,10 @@ struct ChannelsKernel {
 KernelList<ChannelsKernel> channels_kernels();
 const ChannelsKernel* choose_channels(Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const ChannelsKernel name;
+#include "channels/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_CHANNELS_CHANNELS_H_

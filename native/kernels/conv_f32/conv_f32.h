@@ -37,6 +37,10 @@ struct ConvF32Kernel {
 KernelList<ConvF32Kernel> conv_f32_kernels();
 const ConvF32Kernel* choose_conv_f32(const ConvF32Shape& shape, Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const ConvF32Kernel name;
+#include "conv_f32/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_CONV_F32_CONV_F32_H_

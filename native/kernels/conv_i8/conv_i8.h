@@ -38,6 +38,10 @@ struct ConvI8Kernel {
 KernelList<ConvI8Kernel> conv_i8_kernels();
 const ConvI8Kernel* choose_conv_i8(const ConvI8Shape& shape, Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const ConvI8Kernel name;
+#include "conv_i8/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_CONV_I8_CONV_I8_H_

@@ -38,6 +38,10 @@ struct ConvU8Kernel {
 KernelList<ConvU8Kernel> conv_u8_kernels();
 const ConvU8Kernel* choose_conv_u8(const ConvU8Shape& shape, Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const ConvU8Kernel name;
+#include "conv_u8/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_CONV_U8_CONV_U8_H_

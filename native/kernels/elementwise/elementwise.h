@@ -39,6 +39,10 @@ struct ElementwiseKernel {
 KernelList<ElementwiseKernel> elementwise_kernels();
 const ElementwiseKernel* choose_elementwise(Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const ElementwiseKernel name;
+#include "elementwise/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_ELEMENTWISE_ELEMENTWISE_H_

@@ -36,6 +36,10 @@ struct LinearF32Kernel {
 KernelList<LinearF32Kernel> linear_f32_kernels();
 const LinearF32Kernel* choose_linear_f32(const LinearF32Shape& shape, Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const LinearF32Kernel name;
+#include "linear_f32/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_LINEAR_F32_LINEAR_F32_H_

@@ -38,6 +38,10 @@ struct LinearI8Kernel {
 KernelList<LinearI8Kernel> linear_i8_kernels();
 const LinearI8Kernel* choose_linear_i8(const LinearI8Shape& shape, Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const LinearI8Kernel name;
+#include "linear_i8/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_LINEAR_I8_LINEAR_I8_H_

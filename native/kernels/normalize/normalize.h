@@ -24,6 +24,10 @@ struct NormalizeKernel {
 KernelList<NormalizeKernel> normalize_kernels();
 const NormalizeKernel* choose_normalize(Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const NormalizeKernel name;
+#include "normalize/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_NORMALIZE_NORMALIZE_H_

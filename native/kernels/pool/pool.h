@@ -33,6 +33,10 @@ struct PoolKernel {
 KernelList<PoolKernel> pool_kernels();
 const PoolKernel* choose_pool(Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const PoolKernel name;
+#include "pool/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_POOL_POOL_H_

@@ -28,6 +28,10 @@ struct QuantizeKernel {
 KernelList<QuantizeKernel> quantize_kernels();
 const QuantizeKernel* choose_quantize(Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const QuantizeKernel name;
+#include "quantize/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_QUANTIZE_QUANTIZE_H_

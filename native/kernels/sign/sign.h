@@ -24,6 +24,10 @@ struct SignKernel {
 KernelList<SignKernel> sign_kernels();
 const SignKernel* choose_sign(Isa ceiling);
 
+#define REACTNET_KERNEL(name) extern const SignKernel name;
+#include "sign/kernels.inc"
+#undef REACTNET_KERNEL
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_SIGN_SIGN_H_

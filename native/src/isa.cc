@@ -1,0 +1,106 @@
+#include "isa.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace reactnet {
+namespace {
+
+constexpr const char* kNames[kIsas] = {"scalar", "avx2", "avx512", "neon", "wasm"};
+
+#if defined(__x86_64__)
+
+struct Cpuid {
+  uint32_t eax, ebx, ecx, edx;
+};
+
+Cpuid cpuid(uint32_t leaf) {
+  Cpuid r = {0, 0, 0, 0};
+  if (__get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx) == 0) {
+    return {0, 0, 0, 0};
+  }
+  return r;
+}
+
+// Which register states the operating system saves: a processor that has wide registers is not enough.
+bool system_saves(uint32_t states) {
+  if ((cpuid(1).ecx & (1u << 27)) == 0) {  // OSXSAVE
+    return false;
+  }
+  uint32_t low = 0;
+  uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & states) == states;
+}
+
+bool has_avx2() {
+  const bool popcnt = (cpuid(1).ecx & (1u << 23)) != 0;
+  const bool avx2 = (cpuid(7).ebx & (1u << 5)) != 0;
+  return popcnt && avx2 && system_saves(0x6);  // xmm, ymm
+}
+
+bool has_avx512() {
+  const uint32_t wanted_b = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // f, dq, bw, vl
+  const Cpuid leaf = cpuid(7);
+  const bool vpopcntdq = (leaf.ecx & (1u << 14)) != 0;
+  return has_avx2() && (leaf.ebx & wanted_b) == wanted_b && vpopcntdq && system_saves(0xE6);  // and opmask, zmm
+}
+
+#endif
+
+}  // namespace
+
+const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
+
+bool isa_compiled(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return true;
+#if defined(__x86_64__)
+    case Isa::kAvx2:
+    case Isa::kAvx512:
+      return true;
+#elif defined(__aarch64__)
+    case Isa::kNeon:
+      return true;
+#endif
+    default:
+      return false;
+  }
+}
+
+bool isa_available(Isa isa) {
+#if defined(__x86_64__)
+  static const bool avx2 = has_avx2();
+  static const bool avx512 = has_avx512();
+  if (isa == Isa::kAvx2 || isa == Isa::kAvx512) {
+    return isa == Isa::kAvx2 ? avx2 : avx512;
+  }
+#endif
+  return isa_compiled(isa);
+}
+
+bool isa_parse(const char* name, Isa* out) {
+  for (int i = 0; i < kIsas; ++i) {
+    if (strcmp(name, kNames[i]) == 0) {
+      *out = static_cast<Isa>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+Isa isa_best() {
+  Isa best = Isa::kScalar;
+  for (int i = 0; i < kIsas; ++i) {
+    if (isa_available(static_cast<Isa>(i))) {
+      best = static_cast<Isa>(i);
+    }
+  }
+  return best;
+}
+
+}  // namespace reactnet
