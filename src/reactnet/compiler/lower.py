@@ -28,11 +28,16 @@ NORMALIZE = "normalize"
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """The network, its preprocessing, and what lowering noticed."""
+    """The network and its preprocessing; how many latent weights of each layer are exactly 0; the traced forward.
+
+    `traced` computes what the model computes, with its weights; `values` maps its nodes to the network's.
+    """
 
     network: Network
     preprocessing: Preprocessing
     zeros: dict[str, int]
+    traced: fx.GraphModule
+    values: dict[str, str]
 
 
 class _Tracer(fx.Tracer):
@@ -70,7 +75,8 @@ def lower_network(
     walk = _Walk(model, Network(name, shape), preprocessing)
     for node in traced.graph.nodes:
         walk.visit(node)
-    return Lowered(walk.network, preprocessing, walk.notes.zeros)
+    values = {node.name: value for node, value in walk.values.items()}
+    return Lowered(walk.network, preprocessing, walk.notes.zeros, fx.GraphModule(model, traced.graph), values)
 
 
 def _shape(image_size: Sequence[int]) -> Shape:

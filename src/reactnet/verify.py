@@ -1,0 +1,323 @@
+"""Model against packed file, a layer at a time: where do they part, and is it more than rounding?
+
+Two borders are crossed. From PyTorch to the NumPy reference results are close: each layer of the model runs on the
+reference's own values, so that errors do not add up, and is compared within a tolerance; sums of binary convolutions
+must be equal. From the reference to the native runtime every value must be equal, bit for bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reactnet.errors import ReactnetError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx, nn
+
+    from reactnet.compiler import Compiled
+    from reactnet.graph import Graph
+
+Pixels = npt.NDArray[np.uint8]
+Values = dict[str, Any]
+
+TOLERANCE = 1e-4
+"""Largest difference of one layer between PyTorch and the reference, as a part of the largest magnitude in its output.
+
+Float32 rounds at 6e-8; a layer sums up to some 25,000 products (VGG's first linear layer), in another order than torch
+and with batch norm folded in, which costs about the root of that many roundings, 1e-5. Ten times that is still far
+below what a wrong weight, shift or border does.
+"""
+
+BATCH = 4  # images at once: every value of each is kept
+
+
+@dataclass
+class LayerCheck:
+    """What was seen of one layer over all images.
+
+    `difference` is the largest, as a part of the largest magnitude in the output. For signs: `flipped` signs, and how
+    many of those are `tied`, |x + shift| being within the tolerance of what was added. For binary convolutions:
+    `unequal` sums.
+    """
+
+    layer: str
+    kind: str
+    difference: float = 0.0
+    flipped: int = 0
+    tied: int = 0
+    unequal: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the layer computes what the model's does."""
+        return self.difference <= TOLERANCE and self.flipped == self.tied and self.unequal == 0
+
+    def __str__(self) -> str:
+        found = []
+        if self.unequal:
+            found.append(f"{self.unequal} binary sums differ")
+        if self.flipped:
+            found.append(f"{self.flipped} signs flipped, of which {self.tied} were ties")
+        if self.difference > TOLERANCE:
+            found.append(f"differs by {self.difference:.1e} of its range, above {TOLERANCE:g}")
+        return f"{self.layer} ({self.kind}): {'; '.join(found) if found else 'agrees'}"
+
+
+@dataclass
+class Verification:
+    """The outcome. `ok`: every layer agrees, and the runtime gives the reference's bits.
+
+    `top1_agreement` is the fraction of images to which model and packed file give the same answer, each running by
+    itself from end to end; there a tied sign may move all that follows, so `max_logit_difference` has no tolerance.
+    """
+
+    images: int
+    layers: list[LayerCheck]
+    runtime_differs: list[str]
+    changed_images: int
+    max_logit_difference: float
+    isa: str
+    structure: str | None = None
+    first: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        bad = [check.layer for check in self.layers if not check.ok]
+        self.first = bad[0] if bad else None
+
+    @property
+    def ok(self) -> bool:
+        """Whether model, reference and runtime agree."""
+        return self.structure is None and self.first is None and not self.runtime_differs
+
+    @property
+    def top1_agreement(self) -> float:
+        """The fraction of images with the same answer."""
+        return 1 - self.changed_images / self.images
+
+    @property
+    def tied(self) -> int:
+        """Signs that rounding flipped, over all layers and images."""
+        return sum(check.tied for check in self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        layers = [{**asdict(check), "ok": check.ok} for check in self.layers]
+        return {
+            "ok": self.ok,
+            "images": self.images,
+            "first_difference": self.structure or self.first,
+            "runtime_differs": self.runtime_differs,
+            "tied_signs": self.tied,
+            "flipped_signs": sum(check.flipped for check in self.layers),
+            "top1_agreement": self.top1_agreement,
+            "changed_images": self.changed_images,
+            "max_logit_difference": self.max_logit_difference,
+            "isa": self.isa,
+            "layers": layers,
+        }
+
+    def __str__(self) -> str:
+        lines = []
+        if self.structure is not None:
+            lines.append(f"the file holds another network: {self.structure}")
+        for check in self.layers:
+            if not check.ok:
+                lines.append(f"{'first difference: ' if check.layer == self.first else ''}{check}")
+        if not lines:
+            worst = max((check.difference for check in self.layers), default=0.0)
+            lines.append(
+                f"model and reference agree in {len(self.layers)} layers on {self.images} images: "
+                f"largest difference {worst:.1e} of a layer's range, {self.tied} tied signs flipped"
+            )
+        if self.runtime_differs:
+            lines.append(f"runtime ({self.isa}) differs from the reference, first in {self.runtime_differs[0]!r}")
+        else:
+            lines.append(f"reference and runtime ({self.isa}) agree bit for bit in every value")
+        lines.append(
+            f"end to end: the same answer to {self.images - self.changed_images} of {self.images} images, "
+            f"logits within {self.max_logit_difference:.2g}"
+        )
+        return "\n".join(lines)
+
+
+def verify(
+    model: "nn.Module", path: str | Path, *, images: Pixels | None = None, count: int = 16, seed: int = 0
+) -> Verification:
+    """Compare `model`, which carries its card, with the packed file made of it.
+
+    `images` are uint8 (N, H, W, C); without them, `count` images of random pixels drawn with `seed`.
+    Raises ReactnetError if the file is not one, or takes images of another size. A difference is no error: see `ok`.
+    """
+    from reactnet.compiler import compile_graph
+    from reactnet.graph import load
+
+    graph = load(path)
+    compiled = compile_graph(model, image_size=graph.input_shape, preprocessing=graph.preprocessing)
+    if images is None:
+        images = np.random.default_rng(seed).integers(0, 256, (count, *graph.input_shape), dtype=np.uint8)
+    if len(images) == 0:
+        raise ReactnetError("verify: no images", hint="give at least one")
+    structure = _structure(compiled.graph, graph)
+    checks: dict[str, LayerCheck] = {}
+    if structure is None:
+        for values in _reference(graph, images):
+            _compare_layers(compiled, values, checks)
+    differs, isa = _compare_runtime(graph, path, images)
+    changed, difference = _end_to_end(model, graph, path, images)
+    return Verification(len(images), list(checks.values()), differs, changed, difference, isa, structure)
+
+
+def _structure(expected: "Graph", found: "Graph") -> str | None:
+    """The first way in which the file's nodes are not those that compiling the model gives."""
+    for mine, file in zip(expected.nodes, found.nodes, strict=False):
+        if (mine.name, mine.op, mine.inputs) != (file.name, file.op, file.inputs):
+            return f"{mine.name!r} ({mine.op}) of the model meets {file.name!r} ({file.op}) of the file"
+        if dict(mine.attributes) != dict(file.attributes):
+            return f"{mine.name!r} has {dict(mine.attributes)}, in the file {dict(file.attributes)}"
+    if len(expected.nodes) != len(found.nodes):
+        return f"{len(expected.nodes)} nodes of the model, {len(found.nodes)} of the file"
+    return None
+
+
+def _reference(graph: "Graph", images: Pixels) -> Iterator[Values]:
+    from reactnet.graph import run_values
+
+    for begin in range(0, len(images), BATCH):
+        yield run_values(graph, images[begin : begin + BATCH])
+
+
+def _compare_layers(compiled: "Compiled", values: Values, checks: dict[str, LayerCheck]) -> None:
+    """Run the model's layers, each on the reference's values, and note what is seen."""
+    import torch
+
+    walker = _walker(compiled, values, checks)
+    lowered = compiled.lowered
+    start = _to_torch(values["normalize"])
+    was_training = lowered.traced.training
+    lowered.traced.eval()
+    try:
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            walker.run(start)
+    finally:
+        lowered.traced.train(was_training)
+
+
+def _walker(compiled: "Compiled", values: Values, checks: dict[str, LayerCheck]) -> "fx.Interpreter":
+    """An interpreter of the traced model that goes on, after each layer, with the reference's value."""
+    from torch import fx
+
+    from reactnet.nn import BinaryConv2d, RSign, Sign
+
+    lowered = compiled.lowered
+    modules = dict(lowered.traced.named_modules())
+
+    class Walker(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            name = lowered.values.get(n.name)
+            meaning = None if name is None else compiled.folded.meaning.get(name)
+            layer = modules.get(n.target) if isinstance(n.target, str) else None
+            if n.op in ("placeholder", "output") or name is None:
+                return result
+            check = checks.setdefault(name, LayerCheck(name, n.op if layer is None else type(layer).__name__))
+            if isinstance(layer, BinaryConv2d) and layer.binarize:
+                args, _ = self.fetch_args_kwargs_from_env(n)
+                check.unequal += _unequal_sums(layer, args[0], values, name, compiled)
+            if meaning is None:
+                return result
+            reference = (_to_torch(values[meaning.node]) + _offset(meaning.offset)).reshape(result.shape)
+            if isinstance(layer, RSign | Sign) and layer.binarize:
+                args, _ = self.fetch_args_kwargs_from_env(n)
+                _count_flips(check, result, reference, layer, args[0])
+            else:
+                scale = max(float(result.abs().max()), 1e-30)
+                check.difference = max(check.difference, float((result - reference).abs().max()) / scale)
+            return reference
+
+    return Walker(lowered.traced)
+
+
+def _unequal_sums(layer: Any, signs: "torch.Tensor", values: Values, name: str, compiled: "Compiled") -> int:
+    """How many sums of a binary convolution are not those of the reference."""
+    from reactnet.nn import weight_sign
+
+    node = f"{name}.sum" if layer.scale else name
+    sums = layer._convolve(signs, weight_sign(layer.weight))
+    meaning = compiled.folded.meaning.get(node)
+    assert meaning is not None, f"{node}: folding never merges a binary sum"
+    return int((sums != _to_torch(values[meaning.node])).sum())
+
+
+def _count_flips(
+    check: LayerCheck, result: "torch.Tensor", reference: "torch.Tensor", layer: Any, x: "torch.Tensor"
+) -> None:
+    flipped = result != reference
+    if bool(flipped.any()):
+        shift = layer.shift.view(1, -1, 1, 1) if hasattr(layer, "shift") else 0
+        near = (x + shift).abs() <= TOLERANCE * (float(x.abs().max()) + 1e-30)
+        check.flipped += int(flipped.sum())
+        check.tied += int((flipped & near).sum())
+
+
+def _to_torch(value: Any) -> "torch.Tensor":
+    """NHWC of the reference as NCHW float32."""
+    import torch
+
+    array = np.ascontiguousarray(np.moveaxis(np.asarray(value, dtype=np.float32), -1, 1))
+    return torch.from_numpy(array)
+
+
+def _offset(offset: npt.NDArray[np.float64]) -> "torch.Tensor":
+    import torch
+
+    return torch.from_numpy(offset.astype(np.float32)).view(1, -1, 1, 1)
+
+
+def _compare_runtime(graph: "Graph", path: str | Path, images: Pixels) -> tuple[list[str], str]:
+    """The nodes whose values the runtime computes otherwise than the reference, in order, and the ISA."""
+    from reactnet.graph import run_values
+    from reactnet.runtime import Session
+
+    with Session(path) as session:
+        differs: set[str] = set()
+        for image in images:
+            expected, found = run_values(graph, image[None]), session.values(image)
+            differs |= {node.name for node in graph.nodes if not _same(expected[node.name], found[node.name])}
+            # The fused plan is another one than that which keeps every value: its logits are compared by themselves.
+            if not _same(expected[graph.output], session.run(image[None])):
+                differs.add(graph.output)
+        return [node.name for node in graph.nodes if node.name in differs], str(session.plan["isa"])
+
+
+def _same(expected: Any, found: npt.NDArray[Any]) -> bool:
+    """Whether a reference value of one image and the runtime's are the same bits; a NaN is a NaN."""
+    from reactnet.graph import Quantized, pack_bits
+
+    if isinstance(expected, Quantized):
+        scale = np.asarray(expected.scales, dtype=np.float32).tobytes()
+        return expected.values.astype(np.int8).tobytes() + scale == found.tobytes()
+    if expected.dtype == np.int8:
+        return pack_bits(expected).tobytes() == found.tobytes()
+    return _without_payload(expected) == _without_payload(found)
+
+
+def _without_payload(array: npt.NDArray[np.float32]) -> bytes:
+    return np.where(np.isnan(array), np.float32(np.nan), array).astype(np.float32).tobytes()
+
+
+def _end_to_end(model: "nn.Module", graph: "Graph", path: str | Path, images: Pixels) -> tuple[int, float]:
+    """How many images get another answer from the packed file than from the model, and how far logits are apart."""
+    from reactnet.evaluate import model_predictor
+    from reactnet.runtime import Session
+
+    with Session(path) as session:
+        packed = session.run(images)
+    predictor = model_predictor(model, graph.preprocessing)
+    logits = np.concatenate([predictor.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+    changed = int((packed.argmax(axis=1) != logits.argmax(axis=1)).sum())
+    return changed, float(np.abs(packed - logits).max())
