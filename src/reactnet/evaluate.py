@@ -180,6 +180,25 @@ def match_classes(dataset: "ImageSet", class_names: Sequence[str], *, where: str
     return replace(dataset, labels=number[dataset.labels], class_names=tuple(class_names))
 
 
+def image_at(dataset: "ImageSet | ImageFolder", index: int, channels: int) -> Pixels:
+    """One image of a data set, decoded: uint8 (any height, any width, channels).
+
+    Raises ReactnetError for a file that cannot be decoded, and for images in memory of another number of channels.
+    """
+    from reactnet.data import ImageSet
+
+    if not isinstance(dataset, ImageSet):
+        return dataset.load(index, channels)
+    found = dataset.images.shape[3]
+    if found != channels:
+        raise ReactnetError(
+            f"data: images of {found} channels, the model takes {channels}",
+            hint="use images like those that the model was trained on",
+        )
+    image: Pixels = dataset.images[index]
+    return image
+
+
 def evaluate(
     predictor: Predictor,
     dataset: "ImageSet | ImageFolder",
@@ -194,7 +213,6 @@ def evaluate(
     how many images of how many are done.
     """
     start = time.perf_counter()
-    _check_channels(predictor, dataset)
     total = len(dataset)
     answers = np.full(total, SKIPPED, dtype=np.int64)
     ranks = np.full(total, SKIPPED, dtype=np.int64)
@@ -234,16 +252,6 @@ def _best_first(logits: Logits, classes: int) -> npt.NDArray[np.int64]:
     return np.argsort(-logits, axis=1, kind="stable")
 
 
-def _check_channels(predictor: Predictor, dataset: "ImageSet | ImageFolder") -> None:
-    from reactnet.data import ImageSet
-
-    if isinstance(dataset, ImageSet) and dataset.images.shape[3] != predictor.channels:
-        raise ReactnetError(
-            f"evaluate: images of {dataset.images.shape[3]} channels, the model takes {predictor.channels}",
-            hint="evaluate on images like those that the model was trained on",
-        )
-
-
 def _batches(
     predictor: Predictor, dataset: "ImageSet | ImageFolder", batch_size: int, on_bad_image: OnBadImage
 ) -> Iterator[tuple[list[int], Pixels]]:
@@ -252,7 +260,7 @@ def _batches(
     images: list[Pixels] = []
     for index in range(len(dataset)):
         try:
-            decoded = _decoded(dataset, index, predictor.channels)
+            decoded = image_at(dataset, index, predictor.channels)
         except ReactnetError as error:
             if on_bad_image == "stop":
                 raise
@@ -265,9 +273,3 @@ def _batches(
             indices, images = [], []
     if indices:
         yield indices, np.stack(images)
-
-
-def _decoded(dataset: "ImageSet | ImageFolder", index: int, channels: int) -> Pixels:
-    from reactnet.data import ImageSet
-
-    return dataset.images[index] if isinstance(dataset, ImageSet) else dataset.load(index, channels)

@@ -194,13 +194,13 @@ def bad_image(path: Path, kind: str) -> Path:
     if kind == "empty folder":
         path.mkdir()
     elif kind != "missing":
-        path.write_bytes({"corrupt": b"\x89PNG\r\n\x1a\nxx", "empty": b""}[kind])
+        path.write_bytes({"corrupt": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "empty": b""}[kind])
     return path
 
 
 @pytest.mark.parametrize(
     ("kind", "problem"),
-    [("missing", "No such file"), ("corrupt", "corrupt"), ("empty", "0 bytes"), ("empty folder", "no images")],
+    [("missing", "No such file"), ("corrupt", "image"), ("empty", "0 bytes"), ("empty folder", "no images")],
 )
 def test_predict_refuses_a_bad_image(fails, packed: Path, tmp_path: Path, kind: str, problem: str) -> None:
     path = bad_image(tmp_path / "bad.png", kind)
