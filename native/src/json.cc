@@ -83,12 +83,12 @@ class Parser {
     place_ += negative ? 1 : 0;
     const std::size_t digits = place_;
     std::int64_t number = 0;
-    while (digit() && place_ - digits <= kMaxDigits) {
+    while (digit() && place_ - digits < kMaxDigits) {
       number = number * 10 + (text_[place_++] - '0');
     }
     const std::size_t count = place_ - digits;
     const bool leading_zero = count > 1 && text_[digits] == '0';
-    if (count == 0 || count > kMaxDigits || leading_zero || at('.') || at('e') || at('E')) {
+    if (count == 0 || digit() || leading_zero || at('.') || at('e') || at('E')) {
       fault(quote(text_.substr(begin, place_ - begin + 1)) + " is not a plain integer");
     }
     add(JsonType::kInteger, negative ? -number : number);

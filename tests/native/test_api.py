@@ -207,7 +207,7 @@ def test_a_context_that_runs_is_busy() -> None:
 
         while (
             BUSY not in statuses and len(statuses) < 100
-        ):  # two runs that should overlap; a loaded machine may part them
+        ):  # two runs that overlap, unless the machine parts them
             start = threading.Barrier(2)
             pair = [threading.Thread(target=work, args=(start,)) for _ in range(2)]
             for thread in pair:
