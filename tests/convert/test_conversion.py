@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convert.published import BinaryConv, Form, MobileNet, ResNet, randomise
 from reactnet.convert import convert
 from reactnet.errors import ReactnetError
+from reactnet.models import create_model
 from reactnet.nn import binarized
 from reactnet.train import ModelCard, load_model
 
@@ -27,8 +28,15 @@ FORMS = {
 
 
 def mobilenet(form: Form = FORMS["weights (N, 1)"]) -> tuple[nn.Module, Tensor]:
-    network = MobileNet((32, 64, 64, 128, 128), (1, 1, 1, 2, 1), 5, form, in_channels=1)
-    return network, torch.randn(2, 1, 8, 8)
+    # The digits' ReActNet has a width plan of our own, which may change: it is read off the model.
+    with torch.device("meta"):
+        blocks = list(create_model("reactnet_digits").get_submodule("blocks").children())
+    widths = [blocks[0].get_parameter("spatial.conv.weight").shape[1]]
+    widths += [block.get_parameter("pointwise.conv.weight").shape[0] for block in blocks]
+    strides = [1] + [int(block.get_submodule("spatial.conv").stride[0]) for block in blocks]  # type: ignore[index]
+    assert len(set(widths)) > 1
+    assert len(set(strides)) > 1
+    return MobileNet(widths, strides, 5, form, in_channels=1), torch.randn(2, 1, 8, 8)
 
 
 def resnet(form: Form | None = FORMS["weight 4-D"]) -> tuple[nn.Module, Tensor]:

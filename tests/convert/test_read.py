@@ -80,6 +80,14 @@ def test_every_truncation_is_refused(tmp_path: Path, as_zip: bool) -> None:
         refused(tmp_path / "a.pth", r"damaged|asks for (torch|collections)\.")  # a name that is cut off
 
 
+def test_a_changed_weight_in_a_zip_is_noticed(tmp_path: Path) -> None:
+    torch.save({"a": torch.full((9,), 1.5)}, tmp_path / "a.pth")
+    data = bytearray((tmp_path / "a.pth").read_bytes())
+    data[data.index(torch.full((9,), 1.5).numpy().tobytes()) + 3] ^= 1
+    (tmp_path / "a.pth").write_bytes(data)
+    refused(tmp_path / "a.pth", "damaged zip file: the checksum of 'a/data/0' is wrong")
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + b"\0" * 99, b"\x80\x02}q\0.", b"\xff" * 300])
 def test_foreign_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pth").write_bytes(content)
@@ -113,7 +121,7 @@ def test_a_zip_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None
         ([torch.zeros(1)], "a list, no state dict"),
         ({}, "an empty dict, no state dict"),
         ({"state_dict": {}}, "an empty dict, no state dict"),
-        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is a int, not a tensor"),
+        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is an int, not a tensor"),
         ({3: torch.zeros(1)}, "'3' is a Tensor"),
         ({"a": torch.empty(3, device="meta")}, "'a' is a tensor on meta"),
         ({"a": torch.eye(3).to_sparse()}, "'a' is a tensor on cpu in layout torch.sparse_coo"),

@@ -77,9 +77,16 @@ def _check_file(path: Path) -> None:
             return
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+            _check_entries(archive, path, size)
+            damaged = archive.testzip()  # torch.load compares no checksum
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise ReactnetError(f"{path}: a damaged zip file: {error}", hint=_CURE_COPY) from error
+    if damaged is not None:
+        raise ReactnetError(f"{path}: a damaged zip file: the checksum of {damaged!r} is wrong", hint=_CURE_COPY)
+
+
+def _check_entries(archive: zipfile.ZipFile, path: Path, size: int) -> None:
+    entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ReactnetError(f"{path}: a compressed zip file, which torch.save does not write", hint=_CURE_COPY)
     unfolded = sum(entry.file_size for entry in entries)
@@ -136,6 +143,7 @@ def _state(found: object, path: Path) -> dict[str, Tensor]:
 
 
 def _kind(value: object) -> str:
-    return (
-        f"an empty {type(value).__name__}" if isinstance(value, Mapping) and not value else f"a {type(value).__name__}"
-    )
+    name = type(value).__name__
+    if isinstance(value, Mapping) and not value:
+        return f"an empty {name}"
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
