@@ -36,7 +36,8 @@ typedef enum reactnet_status {
   REACTNET_ERROR_INTERNAL = 9
 } reactnet_status;
 
-/* Owned by the caller, who sets `size` to sizeof(reactnet_error) first. Texts are UTF-8, cut at the array's end. */
+/* Owned by the caller, who sets `size` to sizeof(reactnet_error) first (otherwise nothing is written). Texts are UTF-8, cut
+ * between characters at the array's end. A call that succeeds leaves it as it was. */
 typedef struct reactnet_error {
   uint32_t size;
   uint32_t status;
@@ -92,10 +93,14 @@ REACTNET_API reactnet_status reactnet_context_create(const reactnet_model *model
                                                      reactnet_error *error);
 REACTNET_API void reactnet_context_free(reactnet_context *context);
 
-/* images: count x H x W x C, NHWC; logits: count x classes. */
+/* images: count x H x W x C, NHWC; logits: count x classes. Each image is computed by itself, so a batch gives the bits of single
+ * runs; so does any number of threads. Contexts of one model may run at once in different threads: the model's thread pool serves
+ * one run at a time, the others run on their caller's thread alone. The floating-point control word is set for the run and put
+ * back. The pool's threads are made at the first run, and again in a process that was forked. */
 REACTNET_API reactnet_status reactnet_run_u8(reactnet_context *context, const uint8_t *images, size_t count, float *logits,
                                              reactnet_error *error);
-/* Images after normalisation; finite. Only for files that accept them. */
+/* Images after normalisation. One that is not finite is an ARGUMENT error, before anything runs; a file that does not accept f32
+ * (reactnet_info.accepts_f32) is UNSUPPORTED. */
 REACTNET_API reactnet_status reactnet_run_f32(reactnet_context *context, const float *images, size_t count, float *logits,
                                               reactnet_error *error);
 /* A node's value for the last image, of a context made with REACTNET_KEEP_VALUES. `*bytes` holds the room in `out` on entry and
@@ -107,7 +112,8 @@ REACTNET_API reactnet_status reactnet_context_value(const reactnet_context *cont
  * out: one image of the model's input size. */
 REACTNET_API reactnet_status reactnet_preprocess(const reactnet_model *model, const uint8_t *pixels, uint32_t height,
                                                  uint32_t width, uint8_t *out, reactnet_error *error);
-/* The same bilinear resize for anyone: equal to Pillow's to the bit. channels 1 to 4. */
+/* The same bilinear resize for anyone: equal to Pillow's to the bit. channels 1 to 4. Images and results have sides of 1 to 2^20 and
+ * at most 2^28 pixels, else ARGUMENT. */
 REACTNET_API reactnet_status reactnet_resize(const uint8_t *pixels, uint32_t height, uint32_t width, uint32_t channels,
                                              uint32_t out_height, uint32_t out_width, uint8_t *out, reactnet_error *error);
 

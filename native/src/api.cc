@@ -207,7 +207,8 @@ reactnet_status reactnet_context_create(const reactnet_model* model, uint32_t fl
   return guarded(error, [&] {
     need(model != nullptr && out != nullptr, "reactnet_context_create: model or out is NULL", "give both");
     *out = nullptr;
-    need((flags & ~REACTNET_KEEP_VALUES) == 0, "reactnet_context_create: unknown flags", "use 0 or REACTNET_KEEP_VALUES");
+    need((flags & ~REACTNET_KEEP_VALUES) == 0, "reactnet_context_create: unknown flags",
+         "use 0 or REACTNET_KEEP_VALUES");
     *out = new reactnet_context(*model, (flags & REACTNET_KEEP_VALUES) != 0);
   });
 }
@@ -235,8 +236,7 @@ reactnet_status reactnet_context_value(const reactnet_context* context, const ch
   return guarded(error, [&] {
     need(context != nullptr && node != nullptr && bytes != nullptr,
          "reactnet_context_value: context, node or bytes is NULL", "give all three");
-    need(context->keep, "reactnet_context_value: the context keeps no values",
-         "make it with REACTNET_KEEP_VALUES");
+    need(context->keep, "reactnet_context_value: the context keeps no values", "make it with REACTNET_KEEP_VALUES");
     const Claimed claimed(*context);
     copy_value(*context, find_value(*context, node), out, bytes);
   });

@@ -1,4 +1,5 @@
-// A kernel for each node, and its constants as that kernel wants them: chosen and repacked once, when a model is opened.
+// A kernel for each node, and its constants as that kernel wants them: chosen and repacked once, when a model is
+// opened.
 #ifndef REACTNET_SRC_BIND_H_
 #define REACTNET_SRC_BIND_H_
 
@@ -32,10 +33,10 @@ using Kernel = std::variant<const NormalizeKernel*, const ConvF32Kernel*, const 
 struct BoundNode {
   Kernel kernel;
   const char* kernel_name = nullptr;
-  Window window = {};                          // of convolutions and pools
-  const void* packed = nullptr;                // weights, by the kernel's own layout
+  Window window = {};                           // of convolutions and pools
+  const void* packed = nullptr;                 // weights, by the kernel's own layout
   std::array<const float*, kRoles> reals = {};  // all f32 constants but weights; null where the node has none
-  std::int64_t weight_bits = 0;                // of conv_u8
+  std::int64_t weight_bits = 0;                 // of conv_u8
 
   const float* real(Role role) const { return reals[static_cast<std::size_t>(role)]; }
 };

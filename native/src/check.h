@@ -15,7 +15,8 @@ void check_finite(const PackedFile& file);
 // Sides from 1 to 65,536, at most 2^28 elements.
 void check_value_shape(const Shape& shape, const std::string& where);
 
-// A node whose inputs, attributes and constants are read: shapes, then the constants' numbers. Returns its value's shape.
+// A node whose inputs, attributes and constants are read: shapes, then the constants' numbers. Returns its value's
+// shape.
 Shape check_node(const Node& node, const OpSpec& op, const Graph& graph);
 
 // The output is an f32 vector; every other value and every tensor is used.

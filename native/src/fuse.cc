@@ -103,8 +103,8 @@ class Fuser {
     if (!(graph_.values[shortcut].shape == graph_.values[step.value].shape)) {
       return;  // one of the two is a vector for all pixels: the add's own kernel knows how
     }
-    const bool repeats = shortcut > 0 && graph_.nodes[shortcut - 1].op == Op::kRepeat &&
-                         only_reader(shortcut, Op::kAdd) == add;
+    const bool repeats =
+        shortcut > 0 && graph_.nodes[shortcut - 1].op == Op::kRepeat && only_reader(shortcut, Op::kAdd) == add;
     if (repeats) {
       step.chain.repeat = shortcut - 1;
       step.nodes.push_back(shortcut - 1);

@@ -258,7 +258,9 @@ void read_nodes(Json value, PackedFile& file, Names& names, Graph& graph) {
     try {
       read_node(entry, file, names, graph);
     } catch (Fault& fault) {
-      fault.message = "node " + quote(name) + " (" + (entry[4].type() == JsonType::kString ? std::string(entry[4].text().substr(0, 80)) : "no op") + "): " + fault.message;
+      fault.message = "node " + quote(name) + " (" +
+                      (entry[4].type() == JsonType::kString ? std::string(entry[4].text().substr(0, 80)) : "no op") +
+                      "): " + fault.message;
       throw;
     }
     names.emplace(name, i + 1);

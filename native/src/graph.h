@@ -13,8 +13,30 @@
 namespace reactnet {
 
 enum class Op : std::uint8_t {
-  kNormalize, kConvF32, kConvU8, kQuantize, kConvI8, kLinearF32, kLinearI8, kSign, kBConv2d, kAffine, kAdd, kMul,
-  kPrelu, kRelu, kSigmoid, kHardSigmoid, kAbs, kClip, kConcat, kSlice, kRepeat, kAvgPool, kMaxPool, kAdaptiveAvgPool,
+  kNormalize,
+  kConvF32,
+  kConvU8,
+  kQuantize,
+  kConvI8,
+  kLinearF32,
+  kLinearI8,
+  kSign,
+  kBConv2d,
+  kAffine,
+  kAdd,
+  kMul,
+  kPrelu,
+  kRelu,
+  kSigmoid,
+  kHardSigmoid,
+  kAbs,
+  kClip,
+  kConcat,
+  kSlice,
+  kRepeat,
+  kAvgPool,
+  kMaxPool,
+  kAdaptiveAvgPool,
   kGlobalAvgPool
 };
 

@@ -58,8 +58,8 @@ Shape conv_rule(const std::vector<Shape>& inputs, const Node& node, Expected& ex
   const std::vector<std::int64_t>& shape = ranked_weight(node, 4).shape;
   const std::int64_t groups = node.attributes.groups;
   if (in.channels % groups != 0 || shape[0] % groups != 0) {
-    fault(std::to_string(in.channels) + " input and " + std::to_string(shape[0]) + " output channels do not split into " +
-              std::to_string(groups) + " groups",
+    fault(std::to_string(in.channels) + " input and " + std::to_string(shape[0]) +
+              " output channels do not split into " + std::to_string(groups) + " groups",
           "use a number of groups that divides both");
   }
   const Pair kernel = {shape[1], shape[2]};
@@ -135,7 +135,8 @@ Shape repeat_rule(const std::vector<Shape>& inputs, const Node& node, Expected&)
 Shape pool_rule(const std::vector<Shape>& inputs, const Node& node, Expected&) {
   const Attributes& at = node.attributes;
   if (2 * at.padding[0] > at.kernel[0] || 2 * at.padding[1] > at.kernel[1]) {
-    fault("padding " + text(at.padding) + " is above half the kernel " + text(at.kernel), "use at most half the kernel");
+    fault("padding " + text(at.padding) + " is above half the kernel " + text(at.kernel),
+          "use at most half the kernel");
   }
   return window_shape(inputs[0], at.kernel, at, inputs[0].channels);
 }
@@ -179,13 +180,26 @@ const std::vector<OpSpec>& table() {
   static const std::vector<OpSpec> specs = {
       {Op::kNormalize, "normalize", {u8}, false, real, same_rule, {f32(Role::kTable)}, {}},
       {Op::kConvF32, "conv_f32", {real}, false, real, conv_rule, {weight(kRealWeight), maybe_bias}, window},
-      {Op::kConvU8, "conv_u8", {u8}, false, real, conv_rule, {weight(kStemWeight), offset, scale, bias}, {kStride, kPadding}},
+      {Op::kConvU8,
+       "conv_u8",
+       {u8},
+       false,
+       real,
+       conv_rule,
+       {weight(kStemWeight), offset, scale, bias},
+       {kStride, kPadding}},
       {Op::kQuantize, "quantize", {real}, false, i8, same_rule, {}, {}},
       {Op::kConvI8, "conv_i8", {i8}, false, real, conv_rule, {i8_weight, scale, bias}, window},
       {Op::kLinearF32, "linear_f32", {real}, false, real, linear_rule, {weight(kRealWeight), maybe_bias}, {}},
       {Op::kLinearI8, "linear_i8", {i8}, false, real, linear_rule, {i8_weight, scale, bias}, {}},
       {Op::kSign, "sign", {real}, false, Kind::kBits, same_rule, {f32(Role::kShift)}, {}},
-      {Op::kBConv2d, "bconv2d", {Kind::kBits}, false, real, conv_rule, {weight(allow(Dtype::kU64))},
+      {Op::kBConv2d,
+       "bconv2d",
+       {Kind::kBits},
+       false,
+       real,
+       conv_rule,
+       {weight(allow(Dtype::kU64))},
        {kStride, kPadding, kPaddingValue, kGroups}},
       {Op::kAffine, "affine", {real}, false, real, same_rule, {scale, f32(Role::kShift)}, {}},
       {Op::kAdd, "add", {real, real}, false, real, binary_rule, {}, {}},

@@ -16,8 +16,8 @@ inline constexpr std::size_t kMaxInputs = 64;
 
 struct AttributeSpec {
   const char* name;
-  Pair Attributes::*pair;            // one of the two is null
-  std::int64_t Attributes::*number;  //
+  Pair Attributes::* pair;            // one of the two is null
+  std::int64_t Attributes::* number;  //
   std::int64_t low;
   std::int64_t high;
   bool boolean;

@@ -84,6 +84,31 @@ void place_apart(const Graph& graph, Plan& plan) {
   }
 }
 
+// The input, of the output's size, whose place the output may take: each element is read, by the thread that writes it,
+// before it is written. kNone: the step has no such input.
+ValueId overwritable_input(const Graph& graph, const Step& step) {
+  if (step.value == kNone) {
+    return kNone;
+  }
+  if (step.chain.add != kNone) {
+    return step.chain.repeat == kNone ? step.inputs.back() : kNone;
+  }
+  switch (graph.nodes[step.node].op) {
+    case Op::kAffine:
+    case Op::kAdd:
+    case Op::kMul:
+    case Op::kPrelu:
+    case Op::kRelu:
+    case Op::kSigmoid:
+    case Op::kHardSigmoid:
+    case Op::kAbs:
+    case Op::kClip:
+      return step.inputs[0];
+    default:
+      return kNone;
+  }
+}
+
 void place_sharing(const Graph& graph, Plan& plan) {
   const std::vector<std::size_t> last = last_reads(graph, plan.steps);
   Allocator allocator;
@@ -96,11 +121,10 @@ void place_sharing(const Graph& graph, Plan& plan) {
         done.push_back(input);
       }
     }
-    const bool adds = step.chain.add != kNone && step.chain.repeat == kNone && step.value != kNone;
-    const auto shortcut = adds ? std::find(done.begin(), done.end(), step.inputs.back()) : done.end();
-    if (shortcut != done.end()) {
-      plan.offsets[step.value] = plan.offsets[*shortcut];  // each element is read before it is written, by one thread
-      done.erase(shortcut);
+    const auto reused = std::find(done.begin(), done.end(), overwritable_input(graph, step));
+    if (reused != done.end()) {
+      plan.offsets[step.value] = plan.offsets[*reused];
+      done.erase(reused);
     } else if (step.value != kNone) {
       plan.offsets[step.value] = allocator.take(bytes(step.value));
     }

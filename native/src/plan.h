@@ -24,11 +24,11 @@ struct Chain {
 };
 
 struct Step {
-  NodeId node = 0;                // the first one: its op names the kernel
-  std::vector<NodeId> nodes;      // all that it covers
-  std::vector<ValueId> inputs;    // what it reads; of a chain with an add, the last is the shortcut
-  ValueId value = kNone;          // what it writes: f32 of a chain, or the node's own value
-  ValueId bits = kNone;           // the sign at the end of a chain
+  NodeId node = 0;              // the first one: its op names the kernel
+  std::vector<NodeId> nodes;    // all that it covers
+  std::vector<ValueId> inputs;  // what it reads; of a chain with an add, the last is the shortcut
+  ValueId value = kNone;        // what it writes: f32 of a chain, or the node's own value
+  ValueId bits = kNone;         // the sign at the end of a chain
   Chain chain;
 };
 

@@ -1,5 +1,6 @@
 // The threads of one model. They are made at the first run that wants them, serve one run at a time, and are made anew
-// in a process that was forked. How many there are changes no bit of a result: a step's rows do not depend on each other.
+// in a process that was forked. How many there are changes no bit of a result: a step's rows do not depend on each
+// other.
 #ifndef REACTNET_SRC_POOL_H_
 #define REACTNET_SRC_POOL_H_
 

@@ -76,7 +76,8 @@ FileBytes read_file(const char* path) {
 
 FileBytes copy_bytes(const void* data, std::size_t size) {
   if (size > kMaxFile) {
-    fail(REACTNET_ERROR_FORMAT, std::to_string(size) + " bytes, above the limit of 1 GiB", "give a packed file (.rnet)");
+    fail(REACTNET_ERROR_FORMAT, std::to_string(size) + " bytes, above the limit of 1 GiB",
+         "give a packed file (.rnet)");
   }
   FileBytes bytes = allocate(size);
   if (size > 0) {

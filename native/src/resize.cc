@@ -94,7 +94,8 @@ void vertical(const std::uint8_t* in, std::int64_t first_row, std::int64_t lengt
 }
 
 void check_size(std::int64_t height, std::int64_t width, const char* what) {
-  const bool fits = height >= 1 && width >= 1 && height <= kMaxSide && width <= kMaxSide && height * width <= kMaxPixels;
+  const bool fits =
+      height >= 1 && width >= 1 && height <= kMaxSide && width <= kMaxSide && height * width <= kMaxPixels;
   if (!fits) {
     fail(REACTNET_ERROR_ARGUMENT,
          std::string(what) + " of " + std::to_string(height) + "x" + std::to_string(width) + " pixels",

@@ -7,8 +7,15 @@ namespace {
 class StepRun {
  public:
   StepRun(const Graph& graph, const Weights& weights, const Step& step, const Memory& memory, const Share& share)
-      : graph_(graph), weights_(weights), step_(step), memory_(memory), share_(share), node_(graph.nodes[step.node]),
-        bound_(weights.node(step.node)), input_(graph.values[node_.inputs[0]]), output_(graph.made_by(step.node)) {}
+      : graph_(graph),
+        weights_(weights),
+        step_(step),
+        memory_(memory),
+        share_(share),
+        node_(graph.nodes[step.node]),
+        bound_(weights.node(step.node)),
+        input_(graph.values[node_.inputs[0]]),
+        output_(graph.made_by(step.node)) {}
 
   void operator()(const NormalizeKernel* kernel) const {
     const NormalizeArgs args = {input_.shape.channels, in<std::uint8_t>(0), bound_.real(Role::kTable), out<float>()};
@@ -41,14 +48,23 @@ class StepRun {
   }
 
   void operator()(const ConvU8Kernel* kernel) const {
-    const ConvU8Args args = {conv_u8_shape(graph_, step_.node, bound_), in<std::uint8_t>(0), bound_.packed,
-                             bound_.real(Role::kScale), bound_.real(Role::kBias), out<float>()};
+    const ConvU8Args args = {conv_u8_shape(graph_, step_.node, bound_),
+                             in<std::uint8_t>(0),
+                             bound_.packed,
+                             bound_.real(Role::kScale),
+                             bound_.real(Role::kBias),
+                             out<float>()};
     part(output_.shape.height, kernel->run, args);
   }
 
   void operator()(const ConvI8Kernel* kernel) const {
-    const ConvI8Args args = {conv_i8_shape(graph_, step_.node, bound_), in<std::int8_t>(0), scale_of(step_.inputs[0]),
-                             bound_.packed, bound_.real(Role::kScale), bound_.real(Role::kBias), out<float>()};
+    const ConvI8Args args = {conv_i8_shape(graph_, step_.node, bound_),
+                             in<std::int8_t>(0),
+                             scale_of(step_.inputs[0]),
+                             bound_.packed,
+                             bound_.real(Role::kScale),
+                             bound_.real(Role::kBias),
+                             out<float>()};
     part(output_.shape.height, kernel->run, args);
   }
 
@@ -59,8 +75,13 @@ class StepRun {
   }
 
   void operator()(const LinearI8Kernel* kernel) const {
-    const LinearI8Args args = {linear_i8_shape(graph_, step_.node), in<std::int8_t>(0), scale_of(step_.inputs[0]),
-                               bound_.packed, bound_.real(Role::kScale), bound_.real(Role::kBias), out<float>()};
+    const LinearI8Args args = {linear_i8_shape(graph_, step_.node),
+                               in<std::int8_t>(0),
+                               scale_of(step_.inputs[0]),
+                               bound_.packed,
+                               bound_.real(Role::kScale),
+                               bound_.real(Role::kBias),
+                               out<float>()};
     part((output_.shape.channels + kLinearI8Block - 1) / kLinearI8Block, kernel->run, args);
   }
 
@@ -85,8 +106,8 @@ class StepRun {
   }
 
   void operator()(const ElementwiseKernel* kernel) const {
-    ElementwiseArgs args = {input_.shape.channels, in<float>(0), nullptr, false, bound_.real(Role::kShift),
-                            out<float>()};
+    ElementwiseArgs args = {input_.shape.channels,     in<float>(0), nullptr, false,
+                            bound_.real(Role::kShift), out<float>()};
     ElementwiseOp op = ElementwiseOp::kAbs;
     switch (node_.op) {
       case Op::kAffine:
@@ -159,9 +180,7 @@ class StepRun {
     return reinterpret_cast<float*>(static_cast<std::uint8_t*>(memory_.at(value)) + bytes - sizeof(float));
   }
 
-  const float* real(NodeId node, Role role) const {
-    return node == kNone ? nullptr : weights_.node(node).real(role);
-  }
+  const float* real(NodeId node, Role role) const { return node == kNone ? nullptr : weights_.node(node).real(role); }
 
   template <typename Args>
   void part(std::int64_t count, void (*run)(const Args&, std::int64_t, std::int64_t), const Args& args) const {
