@@ -53,7 +53,7 @@ def test_phase_two_is_phase_one_with_scaled_signs_for_weights():
                 w = module.weight
                 w.copy_(torch.where(w >= 0, 1.0, -1.0) * w.abs().mean(dim=(1, 2, 3), keepdim=True))
     unit_one, unit_two = phase_one.blocks[0], phase_two.blocks[0]
-    x = torch.randn(2, 32, 8, 8)
+    x = torch.randn(2, unit_one.spatial.conv.in_channels, 8, 8)
 
     torch.testing.assert_close(
         unit_one.spatial.conv(unit_one.spatial.sign(x)), unit_two.spatial.conv(unit_two.spatial.sign(x))
