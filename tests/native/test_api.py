@@ -305,3 +305,12 @@ def test_flush_to_zero_changes_no_bit_and_is_put_back() -> None:
                 assert flushes
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_the_library_exports_the_header_alone() -> None:
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("no nm")
+    library = _native.library()._name
+    listing = subprocess.run([nm, "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
+    assert {line.split()[-1] for line in listing.splitlines()} == set(_native._SIGNATURES)
