@@ -2,12 +2,14 @@
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from conformance.graphs import CASES, random_graph, random_images
+from golden.make_golden import FOLDER, logits_hex
 from reactnet.graph import OPS, Graph, Quantized, dumps, pack_bits, run_reference, run_values
 from reactnet.runtime import Session, system
 
@@ -59,6 +61,14 @@ def test_every_op_equals_the_reference(case: str, isa: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_network_equals_the_reference(seed: int, isa: str) -> None:
     assert_runs_like_the_reference(random_graph(seed), isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.rnet")), ids=lambda path: path.stem)
+def test_a_golden_file_gives_its_logits(path: Path, isa: str) -> None:
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    with Session(path, isa=isa) as session:
+        assert logits_hex(session.run(np.array(record["images"], np.uint8))) == record["logits"]
 
 
 def test_the_random_networks_hold_every_op() -> None:
