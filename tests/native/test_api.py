@@ -205,9 +205,7 @@ def test_a_context_that_runs_is_busy() -> None:
             start.wait()
             statuses.append(model.run(context, many, CLASSES)[0])
 
-        while (
-            BUSY not in statuses and len(statuses) < 100
-        ):  # two runs that overlap, unless the machine parts them
+        while BUSY not in statuses and len(statuses) < 100:  # two runs that overlap, unless the machine parts them
             start = threading.Barrier(2)
             pair = [threading.Thread(target=work, args=(start,)) for _ in range(2)]
             for thread in pair:
