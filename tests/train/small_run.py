@@ -18,6 +18,7 @@ threads = 1
 [data]
 name = "digits"
 random_shift = 1
+random_shift_probability = 0.5
 random_flip = true
 evaluate_on = "test"
 [phases.teacher]

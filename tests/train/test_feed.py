@@ -57,6 +57,19 @@ def test_an_image_is_augmented_alike_whatever_batch_it_falls_in() -> None:
     assert any(not torch.equal(before[i], after[i]) for i in before)
 
 
+@pytest.mark.parametrize(("probability", "least", "most"), [(0.0, 0, 0), (0.5, 60, 120), (1.0, 140, 180)])
+def test_so_many_images_are_shifted_as_the_probability_says(probability: float, least: int, most: int) -> None:
+    # Of 180 images, 8 in 9 of those chosen land elsewhere than where they were.
+    many = images(2, 180)
+    config = replace(CONFIG, random_flip=False, random_shift_probability=probability)
+    numbered = replace(many, labels=np.arange(180), class_names=tuple(map(str, range(180))))
+    feed = Feed(config, numbered, np.arange(180), many, (0.0,), (1.0,))
+    batches = list(feed.batches(seed=0, epoch=0, batch_size=50))
+    found = torch.cat([batch.images for batch in batches])[np.argsort(order(batches))]
+    plain = torch.cat([batch.images for batch in feed.evaluation_batches(50)])
+    assert least <= int((found != plain).any(dim=3).any(dim=2).sum()) <= most
+
+
 @pytest.mark.parametrize("start", range(6))
 def test_an_epoch_begun_at_a_step_goes_on_as_the_whole_one_does(start: int) -> None:
     for found, expected in zip(epoch(2, start=start), epoch(2)[start:], strict=True):

@@ -48,6 +48,7 @@ def test_no_key_may_be_left_out(line: str) -> None:
         ("threads", 0, "threads is 0"),
         ("data.name", "digit", r"\[data\]: name is 'digit'"),
         ("data.random_shift", -1, r"\[data\]: random_shift is -1"),
+        ("data.random_shift_probability", 1.5, r"\[data\]: random_shift_probability is 1.5"),
         ("data.random_flip", 1, r"\[data\]: random_flip is 1"),
         ("phases.student.binarize", ["weight"], "'weight' is no part"),
         ("phases.student.binarize", "weights", "binarize is 'weights'"),

@@ -285,7 +285,7 @@ def reactnet_digits(
 ) -> ReActNet:
     """A small ReActNet for grey 8x8 images, as in scikit-learn's handwritten digits."""
     rung = Rung(sign, activation, duplicate)
-    return ReActNet((64, 128, 128), (1, 2, 1), num_classes, in_channels=1, rung=rung)
+    return ReActNet((64, 64, 128), (1, 2, 1), num_classes, in_channels=1, rung=rung)
 
 
 def _times(in_channels: int, out_channels: int) -> int:

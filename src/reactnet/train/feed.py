@@ -15,7 +15,7 @@ from reactnet.errors import ReactnetError
 from reactnet.train.recipe import DataConfig
 
 # Streams of the hash of reactnet.data.transforms, far from those that augmentation counts up from 0.
-_ORDER, _VALIDATION = 1000, 1001
+_ORDER, _VALIDATION, _SHIFTED = 1000, 1001, 1002
 VALIDATION_SHARE = 5  # one image of so many
 
 
@@ -78,7 +78,10 @@ class Feed:
     def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int) -> Batch:
         images = self.train.images[indices]
         if self.config.random_shift:
-            images = random_shift(images, self.config.random_shift, seed=seed, epoch=epoch, indices=indices)
+            moved = random_shift(images, self.config.random_shift, seed=seed, epoch=epoch, indices=indices)
+            chance = draw(2**32, seed=seed, epoch=epoch, indices=indices, stream=_SHIFTED) / 2**32
+            chosen = chance < self.config.random_shift_probability
+            images = np.where(chosen[:, None, None, None], moved, images)
         if self.config.random_flip:
             images = random_flip(images, seed=seed, epoch=epoch, indices=indices)
         return Batch(normalize(images, self.mean, self.std), torch.from_numpy(self.train.labels[indices]))

@@ -27,7 +27,10 @@ Role = Literal[
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The `[data]` table. `random_shift` is the padding in pixels, 0 for none.
+    """The `[data]` table.
+
+    `random_shift` is the padding in pixels, 0 for none, applied to an image with `random_shift_probability`: where a
+    pixel is a large part of the image, most should stay as they are.
 
     `evaluate_on = "validation"` takes a fifth of the training part away from training and measures on it: that is for
     choosing hyper-parameters, so that the test part is never looked at.
@@ -35,6 +38,7 @@ class DataConfig:
 
     name: Literal["digits", "cifar10"]
     random_shift: int
+    random_shift_probability: float
     random_flip: bool
     evaluate_on: Literal["test", "validation"]
 
@@ -174,9 +178,9 @@ def _check_top(top: Table, data: DataConfig, at: At) -> None:
     at.need(0 <= top["seed"] < 2**63, "seed", top["seed"], "give a whole number of at least 0")
     at.need(1 <= top["threads"] <= 1024, "threads", top["threads"], "give a whole number of at least 1")
     at.need(bool(top["phases"]), "phases", top["phases"], "give at least one table [phases.NAME]")
-    at.into("data").need(
-        0 <= data.random_shift <= 64, "random_shift", data.random_shift, "give the pixels to pad by, 0 for none"
-    )
+    share, at = data.random_shift_probability, at.into("data")
+    at.need(0 <= data.random_shift <= 64, "random_shift", data.random_shift, "give the pixels to pad by, 0 for none")
+    at.need(0 <= share <= 1, "random_shift_probability", share, "give a number from 0 to 1")
 
 
 def _check_phase(name: str, phases: Mapping[str, Phase], at: At) -> None:
