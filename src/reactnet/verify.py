@@ -2,7 +2,8 @@
 
 Two borders are crossed. From PyTorch to the NumPy reference results are close: each layer of the model runs on the
 reference's own values, so that errors do not add up, and is compared within a tolerance; sums of binary convolutions
-must be equal. From the reference to the native runtime every value must be equal, bit for bit.
+must be equal. Images need not reach every constant, so the file's are also compared with those that compiling the model
+gives now. From the reference to the native runtime every value must be equal, bit for bit.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from torch import fx, nn
 
     from reactnet.compiler import Compiled
-    from reactnet.graph import Graph
+    from reactnet.graph import Graph, Node
 
 Pixels = npt.NDArray[np.uint8]
 Values = dict[str, Any]
@@ -31,6 +32,12 @@ TOLERANCE = 1e-4
 Float32 rounds at 6e-8; a layer sums up to some 25,000 products (VGG's first linear layer), in another order than torch
 and with batch norm folded in, which costs about the root of that many roundings, 1e-5. Ten times that is still far
 below what a wrong weight, shift or border does.
+"""
+
+STORED_TOLERANCE = 1e-6
+"""Largest difference between a constant of the file and the model's now, as a part of the largest of its node.
+
+Folding is float64, rounded once; on another machine its sums may round otherwise, by at most the last bit of a float32.
 """
 
 BATCH = 4  # images at once: every value of each is kept
@@ -73,16 +80,21 @@ class Verification:
     """The outcome. `ok`: every layer agrees, and the runtime gives the reference's bits.
 
     `top1_agreement` is the fraction of images to which model and packed file give the same answer, each running by
-    itself from end to end; there a tied sign may move all that follows, so `max_logit_difference` has no tolerance.
+    itself from end to end; there a tied sign may move all that follows, so `max_logit_difference` has no tolerance. It
+    is None where model and file have different classes.
+
+    `structure` is the first way in which the file holds another network, None if it does not; then no layer was
+    compared. `stored` are the constants of the file that are not the model's, as `node.role: how many differ`.
     """
 
     images: int
     layers: list[LayerCheck]
     runtime_differs: list[str]
     changed_images: int
-    max_logit_difference: float
+    max_logit_difference: float | None
     isa: str
     structure: str | None = None
+    stored: list[str] = field(default_factory=list)
     first: str | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +104,7 @@ class Verification:
     @property
     def ok(self) -> bool:
         """Whether model, reference and runtime agree."""
-        return self.structure is None and self.first is None and not self.runtime_differs
+        return self.structure is None and self.first is None and not self.stored and not self.runtime_differs
 
     @property
     def top1_agreement(self) -> float:
@@ -110,7 +122,8 @@ class Verification:
         return {
             "ok": self.ok,
             "images": self.images,
-            "first_difference": self.structure or self.first,
+            "first_difference": self.first if self.structure is None else self.structure,
+            "stored_differs": self.stored,
             "runtime_differs": self.runtime_differs,
             "tied_signs": self.tied,
             "flipped_signs": sum(check.flipped for check in self.layers),
@@ -128,6 +141,7 @@ class Verification:
         for check in self.layers:
             if not check.ok:
                 lines.append(f"{'first difference: ' if check.layer == self.first else ''}{check}")
+        lines += [f"not the model's: {constant}" for constant in self.stored]
         if not lines:
             worst = max((check.difference for check in self.layers), default=0.0)
             lines.append(
@@ -138,10 +152,11 @@ class Verification:
             lines.append(f"runtime ({self.isa}) differs from the reference, first in {self.runtime_differs[0]!r}")
         else:
             lines.append(f"reference and runtime ({self.isa}) agree bit for bit in every value")
-        lines.append(
-            f"end to end: the same answer to {self.images - self.changed_images} of {self.images} images, "
-            f"logits within {self.max_logit_difference:.2g}"
-        )
+        if self.max_logit_difference is not None:
+            lines.append(
+                f"end to end: the same answer to {self.images - self.changed_images} of {self.images} images, "
+                f"logits within {self.max_logit_difference:.2g}"
+            )
         return "\n".join(lines)
 
 
@@ -157,31 +172,62 @@ def verify(
     from reactnet.graph import load
 
     graph = load(path)
-    compiled = compile_graph(model, image_size=graph.input_shape, preprocessing=graph.preprocessing)
+    card: Any = getattr(model, "reactnet", None)
+    # The card says how the model's images are prepared; a model without one has the file's word for it.
+    own = card is not None and tuple(card.crop) == graph.input_shape[:2]
+    prepared = None if own else graph.preprocessing
+    compiled = compile_graph(model, image_size=graph.input_shape, preprocessing=prepared)
     if images is None:
         images = np.random.default_rng(seed).integers(0, 256, (count, *graph.input_shape), dtype=np.uint8)
     if len(images) == 0:
         raise ReactnetError("verify: no images", hint="give at least one")
     structure = _structure(compiled.graph, graph)
     checks: dict[str, LayerCheck] = {}
+    stored: list[str] = []
     if structure is None:
+        stored = _stored(compiled.graph, graph)
         for values in _reference(graph, images):
             _compare_layers(compiled, values, checks)
     differs, isa = _compare_runtime(graph, path, images)
-    changed, difference = _end_to_end(model, graph, path, images)
-    return Verification(len(images), list(checks.values()), differs, changed, difference, isa, structure)
+    changed, difference = _end_to_end(model, compiled.graph, path, images)
+    return Verification(len(images), list(checks.values()), differs, changed, difference, isa, structure, stored)
 
 
 def _structure(expected: "Graph", found: "Graph") -> str | None:
     """The first way in which the file's nodes are not those that compiling the model gives."""
+    if expected.preprocessing != found.preprocessing:
+        return f"images are prepared by {expected.preprocessing} for the model, by {found.preprocessing} in the file"
     for mine, file in zip(expected.nodes, found.nodes, strict=False):
         if (mine.name, mine.op, mine.inputs) != (file.name, file.op, file.inputs):
             return f"{mine.name!r} ({mine.op}) of the model meets {file.name!r} ({file.op}) of the file"
         if dict(mine.attributes) != dict(file.attributes):
             return f"{mine.name!r} has {dict(mine.attributes)}, in the file {dict(file.attributes)}"
+        ours, theirs = _shapes(expected, mine), _shapes(found, file)
+        if ours != theirs:
+            return f"{mine.name!r} has constants of {ours}, in the file {theirs}"
     if len(expected.nodes) != len(found.nodes):
         return f"{len(expected.nodes)} nodes of the model, {len(found.nodes)} of the file"
     return None
+
+
+def _shapes(graph: "Graph", node: "Node") -> dict[str, tuple[int, ...]]:
+    return {role: graph.constants[name].shape for role, name in node.constants.items()}
+
+
+def _stored(expected: "Graph", found: "Graph") -> list[str]:
+    """The constants of the file that are not the model's, in the order of the nodes."""
+    differs = []
+    for mine, file in zip(expected.nodes, found.nodes, strict=True):
+        for role in mine.constants:
+            ours, theirs = expected.constants[mine.constants[role]], found.constants[file.constants[role]]
+            if ours.dtype == np.uint64:
+                count, unit = int(np.unpackbits((ours ^ theirs).view(np.uint8)).sum()), "bits"
+            else:
+                wide, limit = ours.astype(np.float64), STORED_TOLERANCE * np.abs(ours).max()
+                count, unit = int((np.abs(wide - theirs) > limit).sum()), "values"
+            if count:
+                differs.append(f"{mine.name}.{role}: {count} {unit} differ")
+    return differs
 
 
 def _reference(graph: "Graph", images: Pixels) -> Iterator[Values]:
@@ -310,7 +356,7 @@ def _without_payload(array: npt.NDArray[np.float32]) -> bytes:
     return np.where(np.isnan(array), np.float32(np.nan), array).astype(np.float32).tobytes()
 
 
-def _end_to_end(model: "nn.Module", graph: "Graph", path: str | Path, images: Pixels) -> tuple[int, float]:
+def _end_to_end(model: "nn.Module", graph: "Graph", path: str | Path, images: Pixels) -> tuple[int, float | None]:
     """How many images get another answer from the packed file than from the model, and how far logits are apart."""
     from reactnet.evaluate import model_predictor
     from reactnet.runtime import Session
@@ -320,4 +366,4 @@ def _end_to_end(model: "nn.Module", graph: "Graph", path: str | Path, images: Pi
     predictor = model_predictor(model, graph.preprocessing)
     logits = np.concatenate([predictor.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
     changed = int((packed.argmax(axis=1) != logits.argmax(axis=1)).sum())
-    return changed, float(np.abs(packed - logits).max())
+    return changed, float(np.abs(packed - logits).max()) if packed.shape == logits.shape else None

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from reactnet.compiler.network import Network
+from reactnet.compiler.network import Network, number
 from reactnet.graph import Node
 
 Real = NDArray[np.float64]
@@ -185,15 +185,13 @@ def _passed_on(net: Network, reader: Node, name: str, amount: Real) -> Real:
     if reader.op == "add" or reader.op in _COMMUTES:
         return amount * times
     if reader.op == "repeat":
-        count = reader.attributes["times"]
-        assert isinstance(count, int)
-        repeated: Real = np.tile(amount, count)
+        repeated: Real = np.tile(amount, number(reader, "times"))
         return repeated
     if reader.op == "slice":
-        begin, end = reader.attributes["begin"], reader.attributes["end"]
-        assert isinstance(begin, int)
-        assert isinstance(end, int)
-        return amount[begin:end]
+        return amount[number(reader, "begin") : number(reader, "end")]
+    if reader.op == "concat":
+        parts = [amount if source == name else np.zeros(net.channels(source)) for source in reader.inputs]
+        return np.concatenate(parts)
     raise _StuckError
 
 
@@ -202,8 +200,7 @@ def _through_weights(net: Network, layer: Node, amount: Real) -> Real:
     if layer.op == "linear_f32":
         columns: Real = weight.reshape(len(weight), -1, len(amount)).sum(axis=1)
         return columns @ amount
-    groups = layer.attributes["groups"]
-    assert isinstance(groups, int)
+    groups = number(layer, "groups")
     sums = weight.sum(axis=(1, 2)).reshape(groups, len(weight) // groups, -1)  # (groups, outputs, inputs) of a group
     out: Real = np.einsum("goi,gi->go", sums, amount.reshape(groups, -1)).reshape(-1)
     return out

@@ -24,7 +24,9 @@ def _mul(net: Network, call: Call, rest: tuple[Any, ...], keywords: dict[str, An
 
 def _two(net: Network, call: Call, rest: tuple[Any, ...], keywords: dict[str, Any], op: str) -> str:
     if rest or keywords or len(call.inputs) != 2:
-        raise unsupported(call.path, f"{op} with the number {(*rest, *keywords.values())}", "give two tensors")
+        raise unsupported(
+            call.path, f"{op} with a number or an option", f"{op} takes two tensors; a constant is a layer's"
+        )
     first, second = call.inputs
     if call.shape != call.out_shape:  # torch broadcasts either side; the packed op its second
         first, second = second, first

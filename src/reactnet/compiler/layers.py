@@ -105,16 +105,7 @@ def _binary_conv(net: Network, call: Call, layer: BinaryConv2d, notes: Notes) ->
     (source,) = call.inputs
     attributes: dict[str, Attribute] = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
     if not layer.binarize:
-        if layer.padding_value != 0 and layer.padding != (0, 0):
-            raise unsupported(
-                call.path,
-                f"a real convolution padded with {layer.padding_value:g}",
-                "compile the phase with binary weights, or use padding_value=0",
-            )
-        weight = np.ascontiguousarray(real(layer.weight).transpose(0, 2, 3, 1))
-        return net.add(
-            "conv_f32", source, call.path, origin=call.path, attributes=attributes, constants={"weight": weight}
-        )
+        return _real_twin(net, call, layer, attributes)
     if source not in notes.bits:
         raise ReactnetError(
             f"{call.path}: BinaryConv2d reads '{source}', which is not a sign",
@@ -131,6 +122,19 @@ def _binary_conv(net: Network, call: Call, layer: BinaryConv2d, notes: Notes) ->
     # The scale is what the float32 layer multiplies by, so that torch and graph mean the same number.
     scale = real(layer.weight.detach().abs().mean(dim=(1, 2, 3)))
     return net.add("affine", x, call.path, origin=call.path, constants={"scale": scale, "shift": np.zeros_like(scale)})
+
+
+def _real_twin(net: Network, call: Call, layer: BinaryConv2d, attributes: dict[str, Attribute]) -> str:
+    """A binary convolution whose weights are still real. conv_f32 pads with zeros, so for another padding v:
+
+    conv(x padded with v) = conv((x - v) padded with 0) + v * sum(w).
+    """
+    weight = np.ascontiguousarray(real(layer.weight).transpose(0, 2, 3, 1))
+    constants, (source,) = {"weight": weight}, call.inputs
+    if layer.padding_value != 0 and layer.padding != (0, 0):
+        source = shift(net, call, source, f"{call.path}.less", np.full(call.shape[2], -layer.padding_value))
+        constants["bias"] = layer.padding_value * weight.sum(axis=(1, 2, 3))
+    return net.add("conv_f32", source, call.path, origin=call.path, attributes=attributes, constants=constants)
 
 
 def _conv(net: Network, call: Call, layer: nn.Conv2d, notes: Notes) -> str:

@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from reactnet.compiler.functions import FUNCTIONS
 from reactnet.compiler.layers import LAYERS, Call, Notes
 from reactnet.compiler.network import Network
 from reactnet.errors import ReactnetError
-from reactnet.graph import Graph, Preprocessing
+from reactnet.graph import Graph, Preprocessing, pack_bits
 from reactnet.graph.graph import Shape
 
 NORMALIZE = "normalize"
+ELEMENTWISE = {nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.Dropout, nn.Identity}
+ELEMENTWISE_NAMES = {"relu", "sigmoid", "hardsigmoid", "abs", "add", "mul", "contiguous"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,7 @@ def lower_network(
     walk = _Walk(model, Network(name, shape), preprocessing)
     for node in traced.graph.nodes:
         walk.visit(node)
+    _signs_as_reals(walk.network)
     values = {node.name: value for node, value in walk.values.items()}
     return Lowered(walk.network, preprocessing, walk.notes.zeros, fx.GraphModule(model, traced.graph), values)
 
@@ -100,18 +102,51 @@ def _trace(model: nn.Module, shape: Shape) -> fx.GraphModule:
             f"{type(model).__name__}: torch.fx cannot trace its forward: {str(error).splitlines()[0]}",
             hint="a forward may not choose by the values of tensors; write the choice into __init__",
         ) from error
+    traced.graph.eliminate_dead_code()  # what nothing reads has no place in a file
+    if sum(node.op == "placeholder" for node in traced.graph.nodes) != 1:
+        raise ReactnetError(f"{type(model).__name__}: its forward takes other than one input", hint="one image in")
     height, width, channels = shape
     try:
         with torch.no_grad():
-            ShapeProp(traced).propagate(torch.empty(1, channels, height, width, device="meta"))
-    except RuntimeError as error:
-        cause = error.__cause__ or error
+            _Shapes(traced).run(torch.empty(1, channels, height, width, device="meta"))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ReactnetError(
             f"{type(model).__name__}: image size {height}x{width}x{channels} does not go through it: "
-            f"{str(cause).splitlines()[0]}",
+            f"{str(error).splitlines()[0]}",
             hint="give the image size the model was made for",
         ) from error
     return traced
+
+
+class _Shapes(fx.Interpreter):
+    """Notes the shape of every value, or of its parts, as `meta["shape"]`. torch's own ShapeProp prints tracebacks."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        n.meta["shape"] = [part.shape for part in result] if isinstance(result, tuple | list) else result.shape
+        return result
+
+
+def _signs_as_reals(net: Network) -> None:
+    """Give signs that a real layer reads (phase one) as +-1 in float32: a 1x1 binary convolution a channel, all +1."""
+    for at, sign in reversed(list(enumerate(net.nodes))):
+        readers = [node for node in net.consumers()[sign.name] if node.op != "bconv2d"]
+        if sign.op != "sign" or (not readers and net.output != sign.name):
+            continue
+        channels = len(net.constant(sign, "shift"))
+        name = net.add(
+            "bconv2d",
+            sign.name,
+            f"{sign.name}.real",
+            origin=net.origin[sign.name],
+            attributes={"groups": channels},
+            constants={"weight": pack_bits(np.ones((channels, 1, 1, 1), dtype=bool))},
+        )
+        net.nodes.insert(at + 1, net.nodes.pop())
+        for reader in readers:
+            net.replace(reader, inputs=tuple(name if source == sign.name else source for source in reader.inputs))
+        if net.output == sign.name:
+            net.output = name
 
 
 class _Walk:
@@ -124,15 +159,12 @@ class _Walk:
         self.notes = Notes()
         self.values: dict[fx.Node, str] = {}
         self.flat: dict[fx.Node, Shape] = {}  # flattened values and the map that they were
-        self.parts: dict[fx.Node, tuple[fx.Node, int]] = {}  # results of chunk
         self.preprocessing = preprocessing
         self.taken: set[str] = set()
 
     def visit(self, node: fx.Node) -> None:
         """Append what one node becomes."""
         if node.op == "placeholder":
-            if self.values:
-                raise ReactnetError(f"{self.model}: its forward takes more than one input", hint="one image in")
             self.values[node] = self._normalize()
         elif node.op == "output":
             (result,) = node.args
@@ -141,10 +173,7 @@ class _Walk:
             self.network.output = self.values[result]
         elif node.op == "call_module":
             assert isinstance(node.target, str)
-            layer = self.modules[node.target]
-            if type(layer) not in LAYERS:
-                raise self._unknown(node.target, f"layer {type(layer).__name__}", [c.__name__ for c in LAYERS])
-            self.values[node] = LAYERS[type(layer)](self.network, self._call(node, node.target), layer, self.notes)
+            self._layer(node, node.target)
         elif node.op in ("call_function", "call_method"):
             self._function(node)
         else:
@@ -153,11 +182,22 @@ class _Walk:
                 hint="give it a layer of its own: see docs/design.md",
             )
 
+    def _layer(self, node: fx.Node, path: str) -> None:
+        layer = self.modules[path]
+        if isinstance(layer, nn.Flatten):
+            self._flatten(node, path, layer.start_dim)
+            return
+        if type(layer) not in LAYERS:
+            raise self._unknown(path, f"layer {type(layer).__name__}", [c.__name__ for c in LAYERS])
+        call = self._call(node, path)
+        self.values[node] = LAYERS[type(layer)](self.network, call, layer, self.notes)
+        self._still_flat(node, call, type(layer) in ELEMENTWISE, ends=isinstance(layer, nn.Linear))
+
     def _function(self, node: fx.Node) -> None:
         path = self._path(node)
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
         if name == "flatten":
-            self._flatten(node, path)
+            self._flatten(node, path, node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0))
             return
         if name == "chunk":
             return  # its parts are cut where they are taken
@@ -171,15 +211,33 @@ class _Walk:
         call = self._call(node, path)
         rest = tuple(a for a in node.args[1:] if not _is_tensor(a))
         self.values[node] = FUNCTIONS[key](self.network, call, rest, dict(node.kwargs), self.notes)
+        self._still_flat(node, call, name in ELEMENTWISE_NAMES, ends=False)
 
-    def _flatten(self, node: fx.Node, path: str) -> None:
+    def _flatten(self, node: fx.Node, path: str, start: Any) -> None:
+        """Nothing moves: the map stays one, and the linear layer that reads it has its columns permuted."""
         source = node.args[0]
         assert isinstance(source, fx.Node)
-        start = node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0)
-        if start != 1:
+        if start != 1 or len(node.meta["shape"]) != 2:
             raise ReactnetError(f"{path}: flatten from dimension {start}", hint="write flatten(1): images stay apart")
-        self.values[node] = self.values[source]
-        self.flat[node] = _hwc(source)
+        self.values[node] = self._value(source, path)
+        shape = self.flat[source] if source in self.flat else _hwc(source)
+        if shape[:2] != (1, 1):
+            self.flat[node] = shape
+
+    def _still_flat(self, node: fx.Node, call: Call, elementwise: bool, *, ends: bool) -> None:
+        """Behind a flatten torch counts C H W, the graph H W C: only what looks at elements alone may come between."""
+        if call.flat_from is None or ends:
+            return
+        if not elementwise:
+            raise ReactnetError(
+                f"{call.path}: works on a flattened map of {call.flat_from}", hint="do it before the flatten"
+            )
+        self.flat[node] = call.flat_from
+
+    def _value(self, source: fx.Node, path: str) -> str:
+        if source not in self.values:
+            raise ReactnetError(f"{path}: reads the several parts of {source.name}", hint="take each part by its index")
+        return self.values[source]
 
     @staticmethod
     def _is_chunk(node: Any) -> bool:
@@ -191,22 +249,30 @@ class _Walk:
         assert isinstance(index, int)
         source = chunk.args[0]
         assert isinstance(source, fx.Node)
-        sizes = [int(meta.shape[1]) for meta in chunk.meta["tensor_meta"]]
+        if source in self.flat:
+            raise ReactnetError(f"{path}: chunk of a flattened map", hint="cut before the flatten")
+        sizes = [int(part[1]) for part in chunk.meta["shape"]]
         dim = chunk.kwargs.get("dim", chunk.args[2] if len(chunk.args) > 2 else 0)
         if dim != 1:
             raise ReactnetError(f"{path}: chunk along dimension {dim}", hint="only channels are cut: x.chunk(n, dim=1)")
         begin = sum(sizes[:index])
         attributes = {"begin": begin, "end": begin + sizes[index]}
-        self.values[node] = self.network.add("slice", self.values[source], path, origin=path, attributes=attributes)
+        self.values[node] = self.network.add(
+            "slice", self._value(source, path), path, origin=path, attributes=attributes
+        )
 
     def _call(self, node: fx.Node, path: str) -> Call:
-        sources = list(node.all_input_nodes)
-        if isinstance(node.args[0], fx.Node) and len(node.args) > 1 and node.args[1] is node.args[0]:
-            sources = [sources[0], sources[0]]  # x + x: fx lists an input once
+        sources: list[fx.Node] = []  # with repetitions: all_input_nodes lists x once for x + x
+        fx.map_arg((node.args, node.kwargs), sources.append)
+        values = tuple(self._value(source, path) for source in sources)
+        for source in (*sources, node):
+            if len(source.meta["shape"]) not in (2, 4):
+                shape = tuple(source.meta["shape"])
+                raise ReactnetError(f"{path}: a tensor of shape {shape}", hint="tensors are (N, C, H, W) or (N, C)")
         first = sources[0]
         return Call(
             self._fresh(path),
-            tuple(self.values[source] for source in sources),
+            values,
             _hwc(first),
             _hwc(node),
             self.flat.get(first),
@@ -246,8 +312,7 @@ def _is_tensor(argument: Any) -> bool:
 
 
 def _hwc(node: fx.Node) -> Shape:
-    meta = node.meta["tensor_meta"]
-    shape = meta.shape
+    shape = node.meta["shape"]
     if len(shape) == 2:
         return 1, 1, int(shape[1])
     _, channels, height, width = shape

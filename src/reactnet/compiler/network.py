@@ -91,11 +91,29 @@ class Network:
         """Give a node a new constant in `role`."""
         if role not in node.constants:
             tensor = f"{node.name}.{role}"
-            at = next(i for i, other in enumerate(self.nodes) if other.name == node.name)
-            self.nodes[at] = replace(node, constants={**node.constants, role: tensor})
+            self.replace(node, constants={**node.constants, role: tensor})
         else:
             tensor = node.constants[role]
         self.constants[tensor] = value
+
+    def replace(self, node: Node, **changes: Any) -> None:
+        """Put a changed copy in a node's place."""
+        at = next(i for i, other in enumerate(self.nodes) if other.name == node.name)
+        self.nodes[at] = replace(node, **changes)
+
+    def channels(self, name: str) -> int:
+        """How many channels a value has. The image's own are those of the input shape."""
+        node = self.by_name().get(name)
+        if node is None:
+            return self.input_shape[2]
+        for role in ("weight", "shift", "slope"):
+            if role in node.constants:
+                return len(self.constant(node, role))
+        if node.op == "slice":
+            return number(node, "end") - number(node, "begin")
+        if node.op == "repeat":
+            return number(node, "times") * self.channels(node.inputs[0])
+        return sum(self.channels(source) for source in (node.inputs if node.op == "concat" else node.inputs[:1]))
 
     def remove(self, node: Node) -> None:
         """Take a node with one input out, with its constants: its readers read its input."""
@@ -146,6 +164,13 @@ class Network:
                 hint="the weights are not finite in float32: look at the training log for where that began",
             )
         return rounded
+
+
+def number(node: Node, attribute: str) -> int:
+    """An integer attribute of a node."""
+    value = node.attributes[attribute]
+    assert isinstance(value, int)
+    return value
 
 
 def _reading(node: Node, old: str, new: str) -> Node:

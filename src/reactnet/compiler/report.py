@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,8 @@ from torch import nn
 from reactnet.compiler.network import Network
 from reactnet.graph import Graph
 from reactnet.nn import BinaryConv2d
+
+WIDTH = 100  # columns of a terminal; a table whose other columns are wide goes past it
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def make_rows(model: nn.Module, lowered: Network, folded: Network, graph: Graph,
     rows = []
     paths = list(dict.fromkeys(lowered.origin[node.name] for node in lowered.nodes))
     reads_image = {lowered.origin[node.name] for node in lowered.nodes if "normalize" in node.inputs}
+    last = lowered.origin[lowered.output]
     for path in paths:
         layer = modules.get(path)
         state = () if layer is None else tuple(layer.state_dict().values())
@@ -87,32 +91,33 @@ def make_rows(model: nn.Module, lowered: Network, folded: Network, graph: Graph,
         if before == 0 and kept[path] == 0:
             continue
         kind = "pixels to float32" if layer is None else type(layer).__name__
-        binary, why = (None, "") if layer is None else _judge(layer, path in reads_image)
+        binary, why = (None, "") if layer is None else _judge(layer, path in reads_image, path == last)
         rows.append(Row(path, kind, binary, why, before, kept[path], zeros.get(path, 0)))
     return rows
 
 
-def _judge(layer: nn.Module, reads_image: bool) -> tuple[bool | None, str]:
+def _judge(layer: nn.Module, first: bool, last: bool) -> tuple[bool | None, str]:
     """Whether a layer is binary, and if not, why not."""
     if isinstance(layer, BinaryConv2d):
-        if layer.binarize:
-            return True, ""
-        return False, "its weights are real in this phase"
-    if isinstance(layer, nn.Conv2d):
-        return False, "first layer: reads the 8-bit image" if reads_image else "a real convolution in the model"
-    if isinstance(layer, nn.Linear):
-        return False, "a real linear layer in the model"
-    return None, ""
+        return layer.binarize, "" if layer.binarize else "real in this phase"
+    if not isinstance(layer, nn.Conv2d | nn.Linear):
+        return None, ""
+    if first:
+        return False, "first layer: sees 8-bit pixels"
+    return False, "last layer: gives the logits" if last else "real in the model"
 
 
 def _lines(table: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns aligned, numbers to the right."""
+    """Columns aligned, numbers to the right; the last column wraps at WIDTH."""
     right = (3, 4)
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
+    before = sum(widths) + 2 * len(widths)
     lines = []
     for row in table:
         cells = [
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=False))
         ]
-        lines.append("  ".join(cells).rstrip())
+        why = wrap(row[-1], max(WIDTH - before, 16)) or [""]
+        lines.append("  ".join([*cells, why[0]]).rstrip())
+        lines += [" " * before + rest for rest in why[1:]]
     return lines
