@@ -11,6 +11,9 @@ endforeach()
 set(_avx2)
 set(_avx512)
 set(_neon)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  list(APPEND _avx2 ${_kernels}/bconv2d/x86_avx2.cc)
+endif()
 list(APPEND REACTNET_KERNEL_SOURCES ${_avx2} ${_avx512} ${_neon})
 
 # -fno-trapping-math: selects may become vector selects; it changes no result, only exception flags that nobody reads.

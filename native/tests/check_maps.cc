@@ -1,0 +1,202 @@
+// Ops on pixels and elements, and pools: every kernel, in pieces, against scalar.cc in one piece; sign and quantize against their law.
+#include "channels/channels.h"
+#include "check.h"
+#include "elementwise/elementwise.h"
+#include "normalize/normalize.h"
+#include "pool/pool.h"
+#include "quantize/quantize.h"
+#include "sign/sign.h"
+
+#include <cmath>
+
+using namespace reactnet;
+
+namespace {
+
+constexpr std::int64_t kChannels[] = {1, 3, 8, 31, 64, 65, 200};
+
+void check_sign(Tally& tally, Random& random) {
+  const std::int64_t channels = random.pick(kChannels);
+  const std::int64_t pixels = 1 + random.below(20);
+  const std::size_t words = size_of((channels + 63) / 64);
+  Guarded<float> in(size_of(pixels * channels), random.guard()), shift(size_of(channels), random.guard());
+  random.fill(in);
+  random.fill(shift);
+  in[0] = std::nanf("");
+  for (const SignKernel* kernel : sign_kernels()) {
+    if (!isa_available(kernel->isa)) continue;
+    Guarded<std::uint64_t> out(size_of(pixels) * words, random.guard());
+    const SignArgs args = {channels, in.data(), shift.data(), out.data()};
+    in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    bool good = true;
+    for (std::size_t i = 0; i < out.size() * 64; ++i) {
+      const std::size_t c = i % (words * 64);
+      const std::size_t pixel = i / (words * 64);
+      const bool expected = c < size_of(channels) && in[pixel * size_of(channels) + c] + shift[c] >= 0.0f;
+      good = good && (out[i / 64] >> (i % 64) & 1) == (expected ? 1u : 0u);
+    }
+    tally.expect(good, std::string(kernel->name) + " channels " + std::to_string(channels));
+  }
+}
+
+void check_quantize(Tally& tally, Random& random) {
+  const std::int64_t count = 1 + random.below(300);
+  Guarded<float> in(size_of(count), random.guard()), scale(1, random.guard());
+  random.fill(in);
+  if (random.below(5) == 0) std::memset(in.data(), 0, in.size() * sizeof(float));
+  float m = 0.0f;
+  for (std::size_t i = 0; i < in.size(); ++i) m = std::fabs(in[i]) > m ? std::fabs(in[i]) : m;
+  for (const QuantizeKernel* kernel : quantize_kernels()) {
+    if (!isa_available(kernel->isa)) continue;
+    Guarded<std::int8_t> out(size_of(count), random.guard());
+    tally.expect(kernel->max_abs(in.data(), 0, count) == m, std::string(kernel->name) + " maximum");
+    const QuantizeArgs args = {in.data(), m, out.data(), scale.data()};
+    in_pieces(random, count, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    bool good = m == 0.0f ? scale[0] == 0.0f : scale[0] == m / 127.0f;
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const float inv = m == 0.0f ? 0.0f : 127.0f / m;
+      const float t = in[i] * inv;
+      good = good && static_cast<float>(out[i]) == std::nearbyint(t < -127.0f ? -127.0f : t > 127.0f ? 127.0f : t);
+    }
+    tally.expect(good, std::string(kernel->name) + " of " + std::to_string(count));
+  }
+}
+
+void check_normalize(Tally& tally, Random& random) {
+  const std::int64_t channels = 1 + random.below(4);
+  const std::int64_t pixels = 1 + random.below(90);
+  Guarded<std::uint8_t> in(size_of(pixels * channels), random.guard());
+  Guarded<float> table(size_of(256 * channels), random.guard());
+  random.fill_integers(in);
+  random.fill(table);
+  for (const NormalizeKernel* kernel : normalize_kernels()) {
+    if (!isa_available(kernel->isa)) continue;
+    Guarded<float> out(in.size(), random.guard());
+    const NormalizeArgs args = {channels, in.data(), table.data(), out.data()};
+    in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    bool good = true;
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const std::size_t c = i % size_of(channels);
+      good = good && std::memcmp(&out[i], &table[in[i] * size_of(channels) + c], sizeof(float)) == 0;
+    }
+    tally.expect(good, kernel->name);
+  }
+}
+
+void check_channels(Tally& tally, Random& random) {
+  const std::int64_t count = random.pick(kChannels);
+  const std::int64_t times = 1 + random.below(3);
+  const std::int64_t pixels = 1 + random.below(9);
+  Guarded<float> in(size_of(pixels * count), random.guard());
+  random.fill(in);
+  for (const ChannelsKernel* kernel : channels_kernels()) {
+    if (!isa_available(kernel->isa)) continue;
+    Guarded<float> out(in.size() * size_of(times), random.guard());
+    const ChannelsArgs args = {in.data(), count, out.data(), count * times, count, times};
+    in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    bool good = true;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::size_t from = i / size_of(count * times) * size_of(count) + i % size_of(count);
+      good = good && std::memcmp(&out[i], &in[from], sizeof(float)) == 0;
+    }
+    tally.expect(good, kernel->name);
+  }
+}
+
+void check_elementwise(Tally& tally, int op, Random& random) {
+  const std::int64_t channels = random.pick(kChannels);
+  const std::int64_t pixels = 1 + random.below(9);
+  const bool pixel_second = random.coin();
+  const bool binary = op == static_cast<int>(ElementwiseOp::kAdd) || op == static_cast<int>(ElementwiseOp::kMul);
+  const std::int64_t clip_bounds = 2;
+  const bool clip = op == static_cast<int>(ElementwiseOp::kClip);
+  const std::int64_t second_size = clip ? clip_bounds : binary && !pixel_second ? pixels * channels : channels;
+  Guarded<float> in(size_of(pixels * channels), random.guard()), second(size_of(second_size), random.guard());
+  Guarded<float> shift(size_of(channels), random.guard()), expected(in.size(), random.guard());
+  for (Guarded<float>* reals : {&in, &second, &shift}) random.fill(*reals);
+  if (clip && second[0] > second[1]) second[0] = second[1];
+  ElementwiseArgs args = {channels, in.data(), second.data(), pixel_second, shift.data(), expected.data()};
+  elementwise_scalar.run[op](args, 0, pixels);
+  for (const ElementwiseKernel* kernel : elementwise_kernels()) {
+    if (!isa_available(kernel->isa)) continue;
+    Guarded<float> out(in.size(), random.guard());
+    if (random.coin()) {  // in place
+      out.copy(in);
+      args.in = out.data();
+    } else {
+      args.in = in.data();
+    }
+    args.out = out.data();
+    in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run[op](args, begin, end); });
+    tally.expect(out.same(expected), std::string(kernel->name) + " op " + std::to_string(op));
+  }
+}
+
+// Pools against sums and maxima of one channel, a tap at a time.
+float pooled(const PoolArgs& a, int op, std::int64_t oh, std::int64_t ow, std::int64_t c) {
+  const Window& w = a.window;
+  const bool bins = op == static_cast<int>(PoolOp::kAdaptiveAvg);
+  float result = 0.0f;
+  std::int64_t count = 0;
+  for (std::int64_t h = 0; h < w.height; ++h) {
+    for (std::int64_t x = 0; x < w.width; ++x) {
+      const std::int64_t kh = h - oh * w.stride_h + w.padding_h;
+      const std::int64_t kw = x - ow * w.stride_w + w.padding_w;
+      const bool in_window = kh >= 0 && kh < w.kernel_h && kw >= 0 && kw < w.kernel_w;
+      const bool in_bin = h >= oh * w.height / w.out_height && h * w.out_height < (oh + 1) * w.height &&
+                          x >= ow * w.width / w.out_width && x * w.out_width < (ow + 1) * w.width;
+      if (!(bins ? in_bin : in_window)) continue;
+      const float v = a.in[(h * w.width + x) * a.channels + c];
+      const bool first = count++ == 0;
+      result = op != static_cast<int>(PoolOp::kMax) ? result + v : first || v > result ? v : result;
+    }
+  }
+  return op == static_cast<int>(PoolOp::kMax) ? result : result / static_cast<float>(count);
+}
+
+void check_pool(Tally& tally, int op, Random& random) {
+  Window w = {};
+  w.height = 1 + random.below(12);
+  w.width = 1 + random.below(12);
+  w.kernel_h = 1 + random.below(w.height < 4 ? w.height : 4);
+  w.kernel_w = 1 + random.below(w.width < 4 ? w.width : 4);
+  w.padding_h = random.below(w.kernel_h / 2 + 1);
+  w.padding_w = random.below(w.kernel_w / 2 + 1);
+  w.stride_h = 1 + random.below(3);
+  w.stride_w = 1 + random.below(3);
+  w.out_height = (w.height + 2 * w.padding_h - w.kernel_h) / w.stride_h + 1;
+  w.out_width = (w.width + 2 * w.padding_w - w.kernel_w) / w.stride_w + 1;
+  if (op == static_cast<int>(PoolOp::kAdaptiveAvg)) {
+    w = {w.height, w.width, 1 + random.below(14), 1 + random.below(3), 0, 0, 0, 0, 0, 0};
+  }
+  const std::int64_t channels = random.pick(kChannels);
+  Guarded<float> in(size_of(w.height * w.width * channels), random.guard());
+  random.fill(in);
+  for (const PoolKernel* kernel : pool_kernels()) {
+    if (!isa_available(kernel->isa)) continue;
+    Guarded<float> out(size_of(w.out_height * w.out_width * channels), random.guard());
+    const PoolArgs args = {w, channels, in.data(), out.data()};
+    in_pieces(random, w.out_height, [&](std::int64_t begin, std::int64_t end) { kernel->run[op](args, begin, end); });
+    bool good = true;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::int64_t pixel = static_cast<std::int64_t>(i) / channels;
+      const float expected = pooled(args, op, pixel / w.out_width, pixel % w.out_width, static_cast<std::int64_t>(i) % channels);
+      good = good && std::memcmp(&out[i], &expected, sizeof(float)) == 0;
+    }
+    tally.expect(good, std::string(kernel->name) + " op " + std::to_string(op));
+  }
+}
+
+}  // namespace
+
+void check_maps(Tally& tally) {
+  Random random(4);
+  for (int i = 0; i < 60; ++i) {
+    check_sign(tally, random);
+    check_quantize(tally, random);
+    check_normalize(tally, random);
+    check_channels(tally, random);
+    for (int op = 0; op < kElementwiseOps; ++op) check_elementwise(tally, op, random);
+    for (int op = 0; op < kPoolOps; ++op) check_pool(tally, op, random);
+  }
+}
