@@ -107,6 +107,12 @@ class Verification:
         return self.structure is None and self.first is None and not self.stored and not self.runtime_differs
 
     @property
+    def first_difference(self) -> str | None:
+        """Where model and file part first: in their structure, in a layer, or in a constant that no image reached."""
+        seen = (self.structure, self.first, *self.stored)
+        return next((what for what in seen if what is not None), None)
+
+    @property
     def top1_agreement(self) -> float:
         """The fraction of images with the same answer."""
         return 1 - self.changed_images / self.images
@@ -122,7 +128,7 @@ class Verification:
         return {
             "ok": self.ok,
             "images": self.images,
-            "first_difference": self.first if self.structure is None else self.structure,
+            "first_difference": self.first_difference,
             "stored_differs": self.stored,
             "runtime_differs": self.runtime_differs,
             "tied_signs": self.tied,

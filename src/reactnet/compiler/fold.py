@@ -158,7 +158,8 @@ def _sink(net: Network, name: str, amount: Real) -> None:
     """Change whoever reads `name` so that it may read a value that is less by `amount`. Raises _StuckError."""
     if net.output == name:
         raise _StuckError
-    for reader in net.consumers()[name]:
+    readers = {reader.name: reader for reader in net.consumers()[name]}  # once each: _passed_on counts repetitions
+    for reader in readers.values():
         if reader.op == "sign":
             net.put(reader, "shift", net.constant(reader, "shift") + amount)
         elif reader.op == "affine":

@@ -112,6 +112,11 @@ def _binary_conv(net: Network, call: Call, layer: BinaryConv2d, notes: Notes) ->
             hint="put an RSign or Sign right before it, or binarize activations too",
         )
     latent = real(layer.weight)
+    if not np.isfinite(latent).all():  # its sign would be packed without a word
+        raise ReactnetError(
+            f"{call.path}: the latent weight holds {latent[~np.isfinite(latent)][0]}",
+            hint="look at the training log for where the weights stopped being finite",
+        )
     notes.zeros[call.path] = int((latent == 0).sum())
     bits = pack_bits(np.ascontiguousarray(latent.transpose(0, 2, 3, 1)) >= 0)
     attributes["padding_value"] = int(layer.padding_value)
