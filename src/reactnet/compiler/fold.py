@@ -95,16 +95,18 @@ def hoist_shifts(net: Network) -> bool:
 def sink_shifts(net: Network) -> bool:
     """A shift goes down into whatever reads it, if every reader can take it."""
     for node in net.nodes:
-        if not _is_shift(net, node) or net.output == node.name:
+        if not _is_shift(net, node):
             continue
         amount = net.constant(node, "shift")
         trial = net.copy()
         try:
-            _sink(trial, node.name, amount)
+            less = _sink(trial, node.name, amount)
         except _StuckError:
             continue
         net.nodes, net.constants, net.meaning = trial.nodes, trial.constants, trial.meaning
-        net.redirect(node.name, node.inputs[0], amount)
+        for name, missing in less.items():
+            net.redirect(name, name, missing)
+        net.redirect(node.name, node.inputs[0], np.zeros(1))
         net.remove(node)
         return True
     return False
@@ -154,44 +156,55 @@ def _hoist(net: Network, name: str, amount: Real) -> bool:
     return True
 
 
-def _sink(net: Network, name: str, amount: Real) -> None:
-    """Change whoever reads `name` so that it may read a value that is less by `amount`. Raises _StuckError."""
-    if net.output == name:
-        raise _StuckError
-    readers = {reader.name: reader for reader in net.consumers()[name]}  # once each: _passed_on counts repetitions
-    for reader in readers.values():
+def _sink(net: Network, start: str, amount: Real) -> dict[str, Real]:
+    """Change what comes behind `start` so that its readers may read a value that is less by `amount`.
+
+    Returns by how much each value on the way is less now, `start` itself among them. Raises _StuckError, with the
+    network half changed, where a reader cannot take it. One pass in order: paths that part and meet again add up.
+    """
+    less = {start: amount}
+    for at in range(len(net.nodes)):
+        reader = net.nodes[at]  # not taken before: hoisting may have put another node in its place
+        if less.keys().isdisjoint(reader.inputs):
+            continue
         if reader.op == "sign":
-            net.put(reader, "shift", net.constant(reader, "shift") + amount)
+            net.put(reader, "shift", net.constant(reader, "shift") + less[reader.inputs[0]])
         elif reader.op == "affine":
-            net.put(reader, "shift", net.constant(reader, "shift") + net.constant(reader, "scale") * amount)
+            missing = net.constant(reader, "scale") * less[reader.inputs[0]]
+            net.put(reader, "shift", net.constant(reader, "shift") + missing)
         elif reader.op in _TAKES_BIAS and reader.attributes.get("padding", (0, 0)) == (0, 0):
-            _put_bias(net, reader.name, _bias(net, reader) + _through_weights(net, reader, amount))
-        elif reader.op == "add" and reader.inputs.count(name) == 1 and _give_sibling(net, reader, name, amount):
-            pass
-        else:
-            below = _passed_on(net, reader, name, amount)
-            _sink(net, reader.name, below)
-            net.redirect(reader.name, reader.name, below)
+            missing = _through_weights(net, reader, less[reader.inputs[0]])
+            _put_bias(net, reader.name, _bias(net, reader) + missing)
+        elif reader.op != "add" or not _give_sibling(net, reader, less):
+            less[reader.name] = _passed_on(net, reader, less)
+    if net.output in less:
+        raise _StuckError
+    return less
 
 
-def _give_sibling(net: Network, add: Node, name: str, amount: Real) -> bool:
+def _give_sibling(net: Network, add: Node, less: dict[str, Real]) -> bool:
     """Let what is added to the shifted value carry the shift."""
     first, second = add.inputs
-    return _hoist(net, second if first == name else first, amount)
+    if first in less and second in less:
+        return False
+    shifted, sibling = (first, second) if first in less else (second, first)
+    return _hoist(net, sibling, less[shifted])
 
 
-def _passed_on(net: Network, reader: Node, name: str, amount: Real) -> Real:
-    """By how much the reader's value is less when its input is less by `amount`."""
-    times = reader.inputs.count(name)
-    if reader.op == "add" or reader.op in _COMMUTES:
-        return amount * times
+def _passed_on(net: Network, reader: Node, less: dict[str, Real]) -> Real:
+    """By how much the reader's value is less when its inputs are."""
+    parts = [less[name] if name in less else np.zeros(net.channels(name)) for name in reader.inputs]
+    first = parts[0]
+    if reader.op == "add":
+        return first + parts[1]
+    if reader.op in _COMMUTES:
+        return first
     if reader.op == "repeat":
-        repeated: Real = np.tile(amount, number(reader, "times"))
+        repeated: Real = np.tile(first, number(reader, "times"))
         return repeated
     if reader.op == "slice":
-        return amount[number(reader, "begin") : number(reader, "end")]
+        return first[number(reader, "begin") : number(reader, "end")]
     if reader.op == "concat":
-        parts = [amount if source == name else np.zeros(net.channels(source)) for source in reader.inputs]
         return np.concatenate(parts)
     raise _StuckError
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reactnet.compiler.network import Network
+from reactnet.compiler.network import Network, check_finite
 from reactnet.errors import ReactnetError
 from reactnet.graph import pack_bits
 from reactnet.graph.graph import Attribute, Shape
@@ -26,7 +26,7 @@ Real = NDArray[np.float64]
 class Call:
     """One call of a module: its path, the names of its inputs, and the (H, W, C) of its first input and its output.
 
-    `flat_from` is the map's shape where the input was flattened before.
+    `flat_from` is the map's shape where the first input was flattened before.
     """
 
     path: str
@@ -112,11 +112,7 @@ def _binary_conv(net: Network, call: Call, layer: BinaryConv2d, notes: Notes) ->
             hint="put an RSign or Sign right before it, or binarize activations too",
         )
     latent = real(layer.weight)
-    if not np.isfinite(latent).all():  # its sign would be packed without a word
-        raise ReactnetError(
-            f"{call.path}: the latent weight holds {latent[~np.isfinite(latent)][0]}",
-            hint="look at the training log for where the weights stopped being finite",
-        )
+    check_finite(call.path, "weight", latent, latent)  # its sign would be packed without a word
     notes.zeros[call.path] = int((latent == 0).sum())
     bits = pack_bits(np.ascontiguousarray(latent.transpose(0, 2, 3, 1)) >= 0)
     attributes["padding_value"] = int(layer.padding_value)
@@ -161,6 +157,8 @@ def _conv(net: Network, call: Call, layer: nn.Conv2d, notes: Notes) -> str:
 
 
 def _linear(net: Network, call: Call, layer: nn.Linear, notes: Notes) -> str:
+    if call.flat_from is None and call.shape[:2] != (1, 1):
+        raise unsupported(call.path, f"a linear layer along the width of a map of {call.shape}", "flatten(1) the map")
     weight = real(layer.weight)
     if call.flat_from is not None:
         height, width, channels = call.flat_from
@@ -174,11 +172,12 @@ def _linear(net: Network, call: Call, layer: nn.Linear, notes: Notes) -> str:
 def _batch_norm(net: Network, call: Call, layer: nn.BatchNorm2d, notes: Notes) -> str:
     if layer.running_mean is None or layer.running_var is None:
         raise unsupported(call.path, "batch norm without running statistics", "keep track_running_stats=True")
-    scale = 1 / np.sqrt(real(layer.running_var) + layer.eps)
-    amount = -real(layer.running_mean) * scale
-    if layer.affine:
-        weight, bias = real(layer.weight), real(layer.bias)
-        scale, amount = scale * weight, amount * weight + bias
+    with np.errstate(invalid="ignore", divide="ignore"):  # a broken variance is refused with the constant that it makes
+        scale = 1 / np.sqrt(real(layer.running_var) + layer.eps)
+        amount = -real(layer.running_mean) * scale
+        if layer.affine:
+            weight, bias = real(layer.weight), real(layer.bias)
+            scale, amount = scale * weight, amount * weight + bias
     return net.add("affine", call.inputs[0], call.path, origin=call.path, constants={"scale": scale, "shift": amount})
 
 

@@ -1,10 +1,9 @@
 """From a PyTorch model to a network of packed ops: one node, or a few, for each layer, named by its path.
 
-`torch.fx` traces the forward; `layers.py` and `functions.py` say what each call becomes. Nothing falls through: what
+`trace.py` traces the forward; `layers.py` and `functions.py` say what each call becomes. Nothing falls through: what
 they do not know is an error that names its path.
 """
 
-import copy
 import difflib
 import operator
 from collections.abc import Sequence
@@ -13,18 +12,25 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from reactnet.compiler.functions import FUNCTIONS
 from reactnet.compiler.layers import LAYERS, Call, Notes
 from reactnet.compiler.network import Network
+from reactnet.compiler.trace import SHAPE, trace
 from reactnet.errors import ReactnetError
 from reactnet.graph import Graph, Preprocessing, pack_bits
 from reactnet.graph.graph import Shape
 
+IMAGE = "image"
 NORMALIZE = "normalize"
-ELEMENTWISE = {nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.Dropout, nn.Identity}
-ELEMENTWISE_NAMES = {"relu", "sigmoid", "hardsigmoid", "abs", "add", "mul", "contiguous"}
+ANYWHERE: set[Any] = {
+    *(nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.Dropout, nn.Identity),
+    *(torch.relu, torch.sigmoid, torch.abs, F.relu, F.hardsigmoid, "relu", "sigmoid", "abs", "contiguous"),
+    *(operator.add, torch.add, "add", operator.mul, torch.mul, "mul"),
+}
+"""Layers and functions that treat every element alike, and so may stand between a flatten and its linear layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +45,6 @@ class Lowered:
     zeros: dict[str, int]
     traced: fx.GraphModule
     values: dict[str, str]
-
-
-class _Tracer(fx.Tracer):
-    """Traces down to the layers of the table."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) in LAYERS or super().is_leaf_module(m, module_qualified_name)
 
 
 def lower(
@@ -72,7 +71,8 @@ def lower_network(
     shape = _shape(image_size)
     if preprocessing is None:
         preprocessing = Preprocessing(shape[:2], shape[:2], (0.0,) * shape[2], (1.0,) * shape[2])
-    traced = _trace(model, shape)
+    _check_preprocessing(preprocessing, shape)
+    traced = trace(model, shape)
     walk = _Walk(model, Network(name, shape), preprocessing)
     for node in traced.graph.nodes:
         walk.visit(node)
@@ -88,43 +88,20 @@ def _shape(image_size: Sequence[int]) -> Shape:
     return height, width, channels
 
 
-def _trace(model: nn.Module, shape: Shape) -> fx.GraphModule:
-    """The traced forward, each of whose nodes knows its shape, computed on tensors without data."""
-    weightless: dict[int, Any] = {}
-    for tensor in [*model.parameters(), *model.buffers()]:
-        empty = torch.empty_like(tensor, device="meta")
-        weightless[id(tensor)] = nn.Parameter(empty, False) if isinstance(tensor, nn.Parameter) else empty
-    twin = copy.deepcopy(model, weightless).eval()
-    try:
-        traced = fx.GraphModule(twin, _Tracer().trace(twin))
-    except (fx.proxy.TraceError, TypeError) as error:
+def _check_preprocessing(preprocessing: Preprocessing, shape: Shape) -> None:
+    if tuple(preprocessing.crop) != shape[:2]:
         raise ReactnetError(
-            f"{type(model).__name__}: torch.fx cannot trace its forward: {str(error).splitlines()[0]}",
-            hint="a forward may not choose by the values of tensors; write the choice into __init__",
-        ) from error
-    traced.graph.eliminate_dead_code()  # what nothing reads has no place in a file
-    if sum(node.op == "placeholder" for node in traced.graph.nodes) != 1:
-        raise ReactnetError(f"{type(model).__name__}: its forward takes other than one input", hint="one image in")
-    height, width, channels = shape
-    try:
-        with torch.no_grad():
-            _Shapes(traced).run(torch.empty(1, channels, height, width, device="meta"))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            f"lower: image size {shape[0]}x{shape[1]}, but preprocessing crops to {tuple(preprocessing.crop)}",
+            hint="give the preprocessing of this image size, or leave the image size out",
+        )
+    mean, std = preprocessing.mean, preprocessing.std
+    if len(mean) != shape[2] or len(std) != shape[2]:
         raise ReactnetError(
-            f"{type(model).__name__}: image size {height}x{width}x{channels} does not go through it: "
-            f"{str(error).splitlines()[0]}",
-            hint="give the image size the model was made for",
-        ) from error
-    return traced
-
-
-class _Shapes(fx.Interpreter):
-    """Notes the shape of every value, or of its parts, as `meta["shape"]`. torch's own ShapeProp prints tracebacks."""
-
-    def run_node(self, n: fx.Node) -> Any:
-        result = super().run_node(n)
-        n.meta["shape"] = [part.shape for part in result] if isinstance(result, tuple | list) else result.shape
-        return result
+            f"lower: {len(mean)} means and {len(std)} stds for images of {shape[2]} channels",
+            hint="give one of each for every channel",
+        )
+    if not np.isfinite([*mean, *std]).all() or min(std) <= 0:
+        raise ReactnetError(f"lower: mean {mean}, std {std}", hint="give finite numbers, and a std above 0")
 
 
 def _signs_as_reals(net: Network) -> None:
@@ -158,9 +135,9 @@ class _Walk:
         self.model = type(model).__name__
         self.notes = Notes()
         self.values: dict[fx.Node, str] = {}
-        self.flat: dict[fx.Node, Shape] = {}  # flattened values and the map that they were
+        self.flat: dict[fx.Node, Shape] = {}  # values that were flattened, and the maps that they were
         self.preprocessing = preprocessing
-        self.taken: set[str] = set()
+        self.taken = {IMAGE, NORMALIZE}
 
     def visit(self, node: fx.Node) -> None:
         """Append what one node becomes."""
@@ -170,125 +147,127 @@ class _Walk:
             (result,) = node.args
             if not isinstance(result, fx.Node):
                 raise ReactnetError(f"{self.model}: its forward returns {type(result).__name__}", hint="return logits")
-            self.network.output = self.values[result]
+            self.network.output = self._value(result, self.model)
         elif node.op == "call_module":
-            assert isinstance(node.target, str)
-            self._layer(node, node.target)
-        elif node.op in ("call_function", "call_method"):
-            self._function(node)
-        else:
+            self._layer(node, str(node.target))
+        elif node.op == "get_attr":
             raise ReactnetError(
                 f"{node.target}: a parameter used outside a layer",
-                hint="give it a layer of its own: see docs/design.md",
+                hint="let a layer hold it, one that docs/add_a_model.md lists",
             )
+        else:
+            self._function(node)
 
     def _layer(self, node: fx.Node, path: str) -> None:
         layer = self.modules[path]
         if isinstance(layer, nn.Flatten):
-            self._flatten(node, path, layer.start_dim)
+            self._flatten(node, path, layer.start_dim, layer.end_dim)
             return
         if type(layer) not in LAYERS:
-            raise self._unknown(path, f"layer {type(layer).__name__}", [c.__name__ for c in LAYERS])
+            raise self._unknown(path, f"layer {type(layer).__name__}", [kind.__name__ for kind in LAYERS])
+        if path in self.taken:
+            raise self._taken_error(path)
         call = self._call(node, path)
+        if type(layer) is not nn.Linear:
+            self._keep_flat(node, path, anywhere=type(layer) in ANYWHERE)
         self.values[node] = LAYERS[type(layer)](self.network, call, layer, self.notes)
-        self._still_flat(node, call, type(layer) in ELEMENTWISE, ends=isinstance(layer, nn.Linear))
 
     def _function(self, node: fx.Node) -> None:
         path = self._path(node)
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-        if name == "flatten":
-            self._flatten(node, path, node.kwargs.get("start_dim", node.args[1] if len(node.args) > 1 else 0))
-            return
-        if name == "chunk":
-            return  # its parts are cut where they are taken
-        if node.target is operator.getitem and self._is_chunk(node.args[0]):
-            self._chunk(node, path)
-            return
         key = node.target
-        if key not in FUNCTIONS:
+        name = key if isinstance(key, str) else getattr(key, "__name__", str(key))
+        if name == "flatten":
+            start, end = _argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)
+            self._flatten(node, path, start, end)
+        elif name == "chunk":
+            self._check_chunk(node, path)
+        elif key is operator.getitem and _is_chunk(node.args[0]):
+            self._chunk(node, path)
+        elif key not in FUNCTIONS:
             kind = "method" if node.op == "call_method" else "function"
             raise self._unknown(path, f"{kind} {name}", [str(getattr(k, "__name__", k)) for k in FUNCTIONS])
-        call = self._call(node, path)
-        rest = tuple(a for a in node.args[1:] if not _is_tensor(a))
-        self.values[node] = FUNCTIONS[key](self.network, call, rest, dict(node.kwargs), self.notes)
-        self._still_flat(node, call, name in ELEMENTWISE_NAMES, ends=False)
+        else:
+            call = self._call(node, path)
+            self._keep_flat(node, path, anywhere=key in ANYWHERE)
+            rest = tuple(argument for argument in node.args if not _holds_tensor(argument))
+            keywords = {word: value for word, value in node.kwargs.items() if not _holds_tensor(value)}
+            self.values[node] = FUNCTIONS[key](self.network, call, rest, keywords, self.notes)
 
-    def _flatten(self, node: fx.Node, path: str, start: Any) -> None:
-        """Nothing moves: the map stays one, and the linear layer that reads it has its columns permuted."""
-        source = node.args[0]
-        assert isinstance(source, fx.Node)
-        if start != 1 or len(node.meta["shape"]) != 2:
-            raise ReactnetError(f"{path}: flatten from dimension {start}", hint="write flatten(1): images stay apart")
-        self.values[node] = self._value(source, path)
-        shape = self.flat[source] if source in self.flat else _hwc(source)
-        if shape[:2] != (1, 1):
-            self.flat[node] = shape
-
-    def _still_flat(self, node: fx.Node, call: Call, elementwise: bool, *, ends: bool) -> None:
-        """Behind a flatten torch counts C H W, the graph H W C: only what looks at elements alone may come between."""
-        if call.flat_from is None or ends:
-            return
-        if not elementwise:
+    def _flatten(self, node: fx.Node, path: str, start: Any, end: Any) -> None:
+        source = _inputs(node)[0]
+        rank = len(source.meta[SHAPE])
+        if start != 1 or end not in (-1, rank - 1):
             raise ReactnetError(
-                f"{call.path}: works on a flattened map of {call.flat_from}", hint="do it before the flatten"
+                f"{path}: flatten from dimension {start} to {end}",
+                hint="write flatten(1): images stay apart, maps do not",
             )
-        self.flat[node] = call.flat_from
+        self.values[node] = self._value(source, path)
+        self.flat[node] = self.flat.get(source, _hwc(source, path))
 
-    def _value(self, source: fx.Node, path: str) -> str:
-        if source not in self.values:
-            raise ReactnetError(f"{path}: reads the several parts of {source.name}", hint="take each part by its index")
-        return self.values[source]
+    def _keep_flat(self, node: fx.Node, path: str, *, anywhere: bool) -> None:
+        """Behind a flatten torch counts C H W, the graph H W C: only what treats elements alike may come between."""
+        maps = [self.flat.get(source, (1, 1, 0)) for source in _inputs(node)]
+        flattened = [shape for shape in maps if shape[:2] != (1, 1)]
+        if not flattened:
+            return
+        if not anywhere or set(maps) != {flattened[0]}:
+            raise ReactnetError(
+                f"{path}: reads a flattened map of {flattened[0]}",
+                hint="flatten right before the linear layer, or pool the map to one pixel first",
+            )
+        self.flat[node] = flattened[0]
 
-    @staticmethod
-    def _is_chunk(node: Any) -> bool:
-        return isinstance(node, fx.Node) and getattr(node.target, "__name__", node.target) == "chunk"
+    def _check_chunk(self, node: fx.Node, path: str) -> None:
+        dim = _argument(node, 2, "dim", 0)
+        if dim != 1:
+            raise ReactnetError(f"{path}: chunk along dimension {dim}", hint="only channels are cut: x.chunk(n, dim=1)")
+        if self.flat.get(_inputs(node)[0], (1, 1))[:2] != (1, 1):
+            raise ReactnetError(f"{path}: chunk of a flattened map", hint="cut before the flatten")
 
     def _chunk(self, node: fx.Node, path: str) -> None:
         chunk, index = node.args
         assert isinstance(chunk, fx.Node)
         assert isinstance(index, int)
-        source = chunk.args[0]
-        assert isinstance(source, fx.Node)
-        if source in self.flat:
-            raise ReactnetError(f"{path}: chunk of a flattened map", hint="cut before the flatten")
-        sizes = [int(part[1]) for part in chunk.meta["shape"]]
-        dim = chunk.kwargs.get("dim", chunk.args[2] if len(chunk.args) > 2 else 0)
-        if dim != 1:
-            raise ReactnetError(f"{path}: chunk along dimension {dim}", hint="only channels are cut: x.chunk(n, dim=1)")
+        sizes = [shape[1] for shape in chunk.meta[SHAPE]]
         begin = sum(sizes[:index])
         attributes = {"begin": begin, "end": begin + sizes[index]}
-        self.values[node] = self.network.add(
-            "slice", self._value(source, path), path, origin=path, attributes=attributes
-        )
+        source, path = self._value(_inputs(chunk)[0], path), self._fresh(path)
+        self.values[node] = self.network.add("slice", source, path, origin=path, attributes=attributes)
 
     def _call(self, node: fx.Node, path: str) -> Call:
-        sources: list[fx.Node] = []  # with repetitions: all_input_nodes lists x once for x + x
-        fx.map_arg((node.args, node.kwargs), sources.append)
-        values = tuple(self._value(source, path) for source in sources)
-        for source in (*sources, node):
-            if len(source.meta["shape"]) not in (2, 4):
-                shape = tuple(source.meta["shape"])
-                raise ReactnetError(f"{path}: a tensor of shape {shape}", hint="tensors are (N, C, H, W) or (N, C)")
-        first = sources[0]
-        return Call(
-            self._fresh(path),
-            values,
-            _hwc(first),
-            _hwc(node),
-            self.flat.get(first),
-        )
+        sources = _inputs(node)
+        if not sources:
+            raise ReactnetError(f"{path}: computes nothing of the image", hint="let a layer hold constants")
+        name = self._fresh(path)
+        inputs = tuple(self._value(source, path) for source in sources)
+        return Call(name, inputs, _hwc(sources[0], path), _hwc(node, path), self.flat.get(sources[0]))
+
+    def _value(self, node: fx.Node, path: str) -> str:
+        """The name of a value that is read at `path`."""
+        if node not in self.values:
+            raise ReactnetError(f"{path}: reads the several parts of {node.name}", hint="take each part by its index")
+        return self.values[node]
 
     def _fresh(self, path: str) -> str:
-        if path in self.taken:
-            raise ReactnetError(f"{path}: the layer is called twice", hint="give each call a layer of its own")
-        self.taken.add(path)
-        return path
+        """A name for what is computed at `path`; a function's may be that of a module beside it."""
+        layer = path in self.modules and path not in self.taken
+        name = path
+        while name in self.taken or (name in self.modules and not layer):
+            name += "_"
+        self.taken.add(name)
+        return name
 
     def _path(self, node: fx.Node) -> str:
         """The module whose forward calls the function, and fx's name of the call."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         inside = stack[-1][0] if stack else ""
         return f"{inside}.{node.name}" if inside else node.name
+
+    @staticmethod
+    def _taken_error(path: str) -> ReactnetError:
+        if path in (IMAGE, NORMALIZE):
+            return ReactnetError(f"{path}: the name is the compiler's own", hint="give the layer another name")
+        return ReactnetError(f"{path}: the layer is called twice", hint="give each call a layer of its own")
 
     def _unknown(self, path: str, what: str, known: list[str]) -> ReactnetError:
         close = difflib.get_close_matches(what.split()[-1], known, n=1)
@@ -302,18 +281,35 @@ class _Walk:
         mean = np.asarray(self.preprocessing.mean, dtype=np.float64)
         std = np.asarray(self.preprocessing.std, dtype=np.float64)
         table = (np.arange(256, dtype=np.float64)[:, None] / 255 - mean) / std
-        return self.network.add("normalize", "image", NORMALIZE, origin=NORMALIZE, constants={"table": table})
+        return self.network.add("normalize", IMAGE, NORMALIZE, origin=NORMALIZE, constants={"table": table})
 
 
-def _is_tensor(argument: Any) -> bool:
+def _inputs(node: fx.Node) -> list[fx.Node]:
+    """The tensors that a call reads, in order, as often as it reads them (fx lists each once)."""
+    found: list[fx.Node] = []
+    fx.map_arg((node.args, node.kwargs), found.append)
+    return found
+
+
+def _argument(node: fx.Node, position: int, word: str, default: int) -> Any:
+    return node.args[position] if len(node.args) > position else node.kwargs.get(word, default)
+
+
+def _is_chunk(node: Any) -> bool:
+    return isinstance(node, fx.Node) and getattr(node.target, "__name__", node.target) == "chunk"
+
+
+def _holds_tensor(argument: Any) -> bool:
     if isinstance(argument, tuple | list):
         return any(isinstance(part, fx.Node) for part in argument)
     return isinstance(argument, fx.Node)
 
 
-def _hwc(node: fx.Node) -> Shape:
-    shape = node.meta["shape"]
-    if len(shape) == 2:
+def _hwc(node: fx.Node, path: str) -> Shape:
+    """The shape of a value as (H, W, C)."""
+    shape = node.meta[SHAPE]
+    if isinstance(shape, tuple) and len(shape) == 2:
         return 1, 1, int(shape[1])
-    _, channels, height, width = shape
-    return int(height), int(width), int(channels)
+    if isinstance(shape, tuple) and len(shape) == 4:
+        return int(shape[2]), int(shape[3]), int(shape[1])
+    raise ReactnetError(f"{path}: a value of shape {shape}", hint="values are (N, C, H, W) or, flattened, (N, C)")

@@ -51,9 +51,11 @@ class Network:
         attributes: Mapping[str, Attribute] | None = None,
         constants: Mapping[str, Array] | None = None,
     ) -> str:
-        """Append a node; its constants are called `<name>.<role>`."""
+        """Append a node; its constants are called `<name>.<role>`. Raises ReactnetError if one is not finite."""
         inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         arrays = {} if constants is None else constants
+        for role, value in arrays.items():  # here, since folding would carry it into another layer
+            check_finite(origin, role, value, value)
         roles = {role: f"{name}.{role}" for role in arrays}
         self.nodes.append(Node(name, op, inputs, {} if attributes is None else dict(attributes), roles))
         self.constants.update({roles[role]: value for role, value in arrays.items()})
@@ -158,12 +160,17 @@ class Network:
             return value
         with np.errstate(over="ignore"):
             rounded = value.astype(np.float32)
-        if not np.isfinite(rounded).all():
-            raise ReactnetError(
-                f"{self.origin[node.name]}: {role} holds {value[~np.isfinite(rounded)].flat[0]}",
-                hint="the weights are not finite in float32: look at the training log for where that began",
-            )
+        check_finite(self.origin[node.name], role, value, rounded)
         return rounded
+
+
+def check_finite(where: str, role: str, value: Array, rounded: Array) -> None:
+    """Raise ReactnetError, naming the layer, if `value` as rounded holds a NaN or an infinity."""
+    if not np.isfinite(rounded).all():
+        raise ReactnetError(
+            f"{where}: {role} holds {value[~np.isfinite(rounded)].flat[0]}",
+            hint="the weights are not finite in float32: look at the training log for where that began",
+        )
 
 
 def number(node: Node, attribute: str) -> int:

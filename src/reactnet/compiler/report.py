@@ -93,6 +93,18 @@ def make_rows(model: nn.Module, lowered: Network, folded: Network, graph: Graph,
         kind = "pixels to float32" if layer is None else type(layer).__name__
         binary, why = (None, "") if layer is None else _judge(layer, path in reads_image, path == last)
         rows.append(Row(path, kind, binary, why, before, kept[path], zeros.get(path, 0)))
+    return [*rows, *_never_called(modules, set(paths))]
+
+
+def _never_called(modules: Mapping[str, nn.Module], called: set[str]) -> list[Row]:
+    """Layers with parameters that the forward does not use: the file leaves them out, and the report says so."""
+    rows = []
+    for path, layer in modules.items():
+        own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
+        size = sum(4 * tensor.numel() for tensor in own if tensor.is_floating_point())
+        if size and path not in called:
+            binary, _ = _judge(layer, False, False)
+            rows.append(Row(path, type(layer).__name__, binary, "never called: left out", size, 0))
     return rows
 
 
