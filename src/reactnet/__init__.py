@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reactnet.errors import ReactnetError as ReactnetError
 
 if TYPE_CHECKING:
-    from reactnet.compiler import compile as compile
+    from reactnet.compiler import compile as compile  # noqa: A004  # the verb of the command line, and of peers
     from reactnet.models import create_model as create_model
     from reactnet.models import list_models as list_models
     from reactnet.runtime import Session as Session

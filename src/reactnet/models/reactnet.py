@@ -4,7 +4,7 @@ Paper: arXiv 2003.03488 (ECCV 2020). Code by the authors: github.com/liuzechun/R
 
 Parameters: reactnet_a 29,343,592 (28,253,184 binary), reactnet_b 28,818,824 (27,554,816), reactnet_c 29,342,600
 (27,554,816), reactnet18 11,704,424 (10,985,472), reactnet34 21,827,432 (21,086,208), reactnet18_cifar 11,188,874
-(10,985,472), reactnet20_cifar 275,114 (267,264), reactnet_digits 266,698 (261,120).
+(10,985,472), reactnet20_cifar 275,114 (267,264), reactnet_digits 89,866 (86,016).
 
 MobileNetV1's plan, with each depthwise 3x3 made a dense binary one; every convolution but the stem is binary, and has a
 shortcut of its own.
