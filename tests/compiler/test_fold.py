@@ -26,7 +26,7 @@ class Everything(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), RPReLU(6))
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), RPReLU(6))
         self.left = nn.Sequential(RSign(6), BinaryConv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6), nn.BatchNorm2d(6))
         self.act = RPReLU(6)
         self.right = nn.Sequential(RSign(12), BinaryConv2d(12, 12, 3, stride=2, padding=1), nn.BatchNorm2d(12))
