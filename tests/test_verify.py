@@ -15,9 +15,9 @@ from reactnet.compiler import compile as compile_model
 from reactnet.errors import ReactnetError
 from reactnet.graph import Graph, load, save
 from reactnet.models import create_model
-from reactnet.nn import RSign, Sign, set_binarize
+from reactnet.nn import BinaryConv2d, RSign, Sign, set_binarize
 from reactnet.runtime import Session
-from reactnet.verify import TOLERANCE, LayerCheck, _count_flips, verify
+from reactnet.verify import TOLERANCE, LayerCheck, _count_flips, _difference, verify
 
 SIZE = (8, 8, 1)
 BINARY = "blocks.1.spatial.conv"
@@ -257,3 +257,89 @@ def test_a_file_for_other_images_is_an_error(model: nn.Module, tmp_path: Path) -
     compile_model(other, tmp_path / "c.rnet", image_size=(8, 8, 3))
     with pytest.raises(ReactnetError, match="8x8x3"):
         verify(model, tmp_path / "c.rnet", count=1)
+
+
+def test_classes_in_another_order_are_another_network(model: nn.Module, file: Path) -> None:
+    graph = load(file)
+    save(replace(graph, class_names=graph.class_names[::-1]), file)
+    found = verify(model, file, count=1)
+    assert not found.ok
+    assert "classes 0, 1" in str(found.structure)
+
+
+def test_rows_of_the_head_in_another_order_are_found_in_the_head(model: nn.Module, file: Path) -> None:
+    def swap(weight: np.ndarray) -> None:
+        weight[[0, 1]] = weight[[1, 0]]
+
+    change(file, "head.weight", swap)
+    assert verify(model, file, count=2).first == "head"
+
+
+class Tied(nn.Module):
+    """Adds 0.1 and then asks whether x + 0.1 - (0.1 + x) is below 0: where pixels are 51, float32 alone decides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.BatchNorm2d(1)
+        self.sign = RSign(1)
+        self.conv = BinaryConv2d(1, 2, 1, scale=False)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        with torch.no_grad():
+            self.scale.weight.fill_(0.7)
+            self.scale.bias.fill_(0.1)
+            self.scale.running_var.fill_(0.3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pool(self.conv(self.sign(self.scale(x)))).flatten(1)
+
+
+def test_signs_that_only_rounding_decides_are_ties_and_no_difference(tmp_path: Path) -> None:
+    """The threshold is moved onto the values of a pixel: a hair to one side in the file, to the other in the model."""
+    model = Tied().eval()
+    pixels = np.full((1, 4, 4, 1), 51, np.uint8)
+    pixels[0, 0] = 200
+    with torch.no_grad():
+        value = model.scale(torch.full((1, 1, 1, 1), 51 / 255)).item()
+        model.sign.shift.fill_(-value * (1 + 2e-7))
+    compile_model(model, tmp_path / "t.rnet", image_size=(4, 4, 1))
+    change(tmp_path / "t.rnet", "sign.shift", lambda shift: shift.fill(-value * (1 - 2e-7)))
+    found = verify(model, tmp_path / "t.rnet", images=pixels)
+    check = next(check for check in found.layers if check.layer == "sign")
+    assert (check.flipped, check.tied) == (12, 12)
+    assert found.ok, str(found)
+    assert found.tied == 12
+    assert "12 tied signs flipped" in str(found)
+
+
+def test_a_nan_on_one_side_alone_is_a_difference() -> None:
+    numbers, broken = torch.tensor([1.0, 2.0]), torch.tensor([1.0, torch.nan])
+    assert _difference(numbers, broken) == _difference(broken, numbers) == float("inf")
+    assert _difference(broken, broken) == 0
+    assert _difference(numbers, torch.tensor([1.0, 2.5])) == 0.25
+
+
+def test_given_images_are_those_compared(model: nn.Module, file: Path) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (6, *SIZE), dtype=np.uint8)
+    given, drawn = verify(model, file, images=pixels), verify(model, file, count=6, seed=3)
+    assert given.to_dict() == drawn.to_dict()
+    assert given.images == 6
+
+
+def test_layers_of_a_model_in_mixed_modes_keep_theirs(model: nn.Module, file: Path) -> None:
+    model.train().stem.eval()  # a frozen stem
+    before = {path: module.training for path, module in model.named_modules()}
+    verify(model, file, count=1)
+    assert {path: module.training for path, module in model.named_modules()} == before
+
+
+def test_fewer_than_one_image_is_an_error(model: nn.Module, file: Path) -> None:
+    with pytest.raises(ReactnetError, match="-1 images"):
+        verify(model, file, count=-1)
+
+
+def test_long_averages_have_a_tolerance_of_their_own() -> None:
+    """Where every element is alike each addition rounds alike: 300 x 300 of them go past TOLERANCE by themselves."""
+    ones = np.full(300 * 300, np.float32(0.1))
+    total = np.cumsum(ones, dtype=np.float32)[-1]
+    error = abs(total / np.float32(ones.size) - 0.1) / 0.1
+    assert TOLERANCE < error < ones.size * 2.0**-24

@@ -355,3 +355,84 @@ def test_an_image_size_that_does_not_go_through_is_an_error(
         lower(around(nn.Conv2d(6, 6, 5)), size)
     assert "x".join(map(str, size)) in str(caught.value) or str(size) in str(caught.value)
     assert capfd.readouterr() == ("", "")  # one error line is the command line's to print: no traceback of torch's
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "word"),
+    [
+        (Preprocessing((5, 7), (5, 7), (0.0,) * 3, (1.0, 0.0, 1.0)), "std"),
+        (Preprocessing((5, 7), (5, 7), (0.0,) * 3, (1.0, -1.0, 1.0)), "std"),
+        (Preprocessing((5, 7), (5, 7), (float("nan"), 0.0, 0.0), (1.0,) * 3), "mean"),
+        (Preprocessing((5, 7), (5, 7), (0.0,), (1.0,)), "1 means and 1 stds for images of 3 channels"),
+        (Preprocessing((8, 8), (8, 8), (0.0,) * 3, (1.0,) * 3), "5x7, but preprocessing crops to"),
+    ],
+    ids=["zero", "negative", "nan", "channels", "crop"],
+)
+def test_preprocessing_that_makes_no_sense_is_refused(preprocessing: Preprocessing, word: str) -> None:
+    with pytest.raises(ReactnetError, match=word):
+        lower(around(nn.Identity()), SHAPE, preprocessing=preprocessing)
+
+
+@pytest.mark.parametrize("name", ["running_var", "weight"])
+def test_a_broken_norm_is_named_and_not_the_layer_it_would_fold_into(name: str, randomized: Randomized) -> None:
+    model = randomized(Around(lambda m, x: m["norm"](m["conv"](x)), conv=nn.Conv2d(6, 6, 1), norm=nn.BatchNorm2d(6)))
+    with torch.no_grad():
+        getattr(model.inside["norm"], name)[2] = -3 if name == "running_var" else torch.inf
+    with pytest.raises(ReactnetError, match=r"inside\.norm: scale holds (nan|inf)"):
+        lower(model, SHAPE)
+
+
+class Adding(nn.Module):
+    """Its layer is called as torch.fx calls the function beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add(x + x)
+
+
+def test_a_layer_and_a_function_of_one_name_are_two_nodes(randomized: Randomized) -> None:
+    model = randomized(around(nn.Identity()))
+    model.stem = nn.Sequential(randomized(Adding()), nn.Conv2d(3, CHANNELS, 1))
+    graph = lower(model, SHAPE)
+    names = [node.name for node in graph.nodes]
+    assert {"stem.0.add", "stem.0.add_"} <= set(names)
+    assert_close(model, graph)
+
+
+def test_a_layer_may_not_take_the_compilers_own_name() -> None:
+    model = nn.Sequential()
+    model.add_module("normalize", nn.Conv2d(3, 4, 1))
+    model.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    with pytest.raises(ReactnetError, match="normalize: the name is the compiler's own"):
+        lower(model, SHAPE)
+
+
+def test_a_forward_that_asks_for_lengths_is_an_error_not_a_traceback() -> None:
+    with pytest.raises(ReactnetError, match="cannot trace"):
+        lower(Around(lambda m, x: x * len(x) if isinstance(x, torch.fx.Proxy) else x), SHAPE)
+
+
+def test_layers_that_share_a_parameter_each_keep_it(randomized: Randomized) -> None:
+    one, two = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1)
+    model = randomized(Around(lambda m, x: m["two"](F.relu(m["one"](x))), one=one, two=two))
+    two.weight = one.weight
+    assert_close(model, lower(model, SHAPE))
+
+
+def test_a_norm_of_negative_scale_before_a_sign_turns_it_round(randomized: Randomized) -> None:
+    layers = nn.Sequential(nn.BatchNorm2d(6), Sign(), BinaryConv2d(6, 8, 3, padding=1))
+    model = randomized(around(layers))
+    with torch.no_grad():
+        layers[0].weight.copy_(torch.tensor([-1.0, 1, -0.5, 0, 2, -2]))
+    graph = lower(model, SHAPE)
+    assert_close(model, graph)
+    values = run_values(graph, images(SHAPE))
+    assert np.all(values["inside.layer.1"][..., 0] == np.where(values["inside.layer.0"][..., 0] >= 0, 1, -1))
+
+
+def test_a_linear_layer_along_the_width_of_a_map_is_refused() -> None:
+    with pytest.raises(ReactnetError, match=r"inside\.layer: a linear layer along the width"):
+        lower(around(nn.Linear(7, 7)), SHAPE)

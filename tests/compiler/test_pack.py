@@ -1,6 +1,9 @@
 """Compiling writes a file that holds the folded network, and reports every byte of it."""
 
+import errno
 import json
+import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +18,7 @@ from reactnet.compiler import compile as compile_model
 from reactnet.compiler import compile_graph, packed_bytes
 from reactnet.errors import ReactnetError
 from reactnet.graph import Preprocessing, load, run_reference, run_values
-from reactnet.models import create_model
+from reactnet.models import create_model, list_models, model_info
 from reactnet.nn import BinaryConv2d, set_binarize
 
 DIGITS = (8, 8, 1)
@@ -196,3 +199,59 @@ def test_values_of_the_file_are_the_values_of_the_compiled_graph(carded: nn.Modu
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value)
     assert np.abs(torch_logits(carded, pixels)).max() > 0
+
+
+def test_a_full_disk_leaves_what_was_there(carded: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.rnet").write_bytes(b"the file of before")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ReactnetError, match="No space left"):
+        compile_model(carded, tmp_path / "d.rnet")
+    assert [path.name for path in tmp_path.iterdir()] == ["d.rnet"]
+    assert (tmp_path / "d.rnet").read_bytes() == b"the file of before"
+
+
+@pytest.mark.parametrize("name", [*list_models("*_cifar"), "reactnet_digits"])
+def test_every_small_model_compiles_to_what_it_computes(name: str, randomized: Randomized, tmp_path: Path) -> None:
+    height, width, channels = model_info(name).image_size
+    model = randomized(create_model(name))
+    report = compile_model(model, tmp_path / "x.rnet", image_size=(height, width))
+    graph = load(tmp_path / "x.rnet")
+    assert graph.input_shape == (height, width, channels)
+    assert sum(row.packed_bytes for row in report.rows) + report.header_bytes == report.file_bytes
+    pixels = images(graph.input_shape, count=1)
+    expected, found = torch_logits(model, pixels), run_reference(graph, pixels)
+    if name.startswith(("resnet", "vgg")) and "small" not in name:  # without a sign nothing can flip on the way
+        np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE * np.abs(expected).max())
+    assert np.isfinite(found).all()
+    assert found.shape == expected.shape
+
+
+def test_a_layer_that_the_forward_never_calls_is_in_the_report(carded: nn.Module, tmp_path: Path) -> None:
+    carded.auxiliary = nn.Linear(5, 3)
+    report = compile_model(carded, tmp_path / "d.rnet")
+    row = next(row for row in report.rows if row.layer == "auxiliary")
+    assert (row.float_bytes, row.packed_bytes, row.why) == (4 * 18, 0, "never called: left out")
+    floats = [tensor for tensor in carded.state_dict().values() if tensor.is_floating_point()]
+    assert report.float_bytes == 4 * sum(tensor.numel() for tensor in floats)
+
+
+def test_class_names_of_another_number_are_refused(carded: nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(ReactnetError, match="class"):
+        compile_model(carded, tmp_path / "d.rnet", class_names=("yes", "no"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reactnet_a_compiles_in_seconds_to_one_bit_a_binary_weight(tmp_path: Path) -> None:
+    model = create_model("reactnet_a")
+    begin = time.perf_counter()
+    report = compile_model(model, tmp_path / "a.rnet", image_size=(224, 224))
+    assert time.perf_counter() - begin < 10
+    binary = [module.weight.numel() for module in model.modules() if isinstance(module, BinaryConv2d)]
+    assert sum(binary) == 28_253_184
+    assert sum(parameter.numel() for parameter in model.parameters()) == 29_343_592
+    stem_words = 8 * (32 * 9 + 64)  # 32 channels fill half a word: the 3x3 and the 1x1 behind the stem pad theirs
+    assert sum(row.packed_bytes for row in report.rows if row.binary) <= sum(binary) // 8 + 32 * stem_words

@@ -167,6 +167,7 @@ class _Walk:
             raise self._unknown(path, f"layer {type(layer).__name__}", [kind.__name__ for kind in LAYERS])
         if path in self.taken:
             raise self._taken_error(path)
+        self.taken.add(path)
         call = self._call(node, path)
         if type(layer) is not nn.Linear:
             self._keep_flat(node, path, anywhere=type(layer) in ANYWHERE)
@@ -187,7 +188,7 @@ class _Walk:
             kind = "method" if node.op == "call_method" else "function"
             raise self._unknown(path, f"{kind} {name}", [str(getattr(k, "__name__", k)) for k in FUNCTIONS])
         else:
-            call = self._call(node, path)
+            call = self._call(node, self._fresh(path))
             self._keep_flat(node, path, anywhere=key in ANYWHERE)
             rest = tuple(argument for argument in node.args if not _holds_tensor(argument))
             keywords = {word: value for word, value in node.kwargs.items() if not _holds_tensor(value)}
@@ -238,9 +239,8 @@ class _Walk:
         sources = _inputs(node)
         if not sources:
             raise ReactnetError(f"{path}: computes nothing of the image", hint="let a layer hold constants")
-        name = self._fresh(path)
         inputs = tuple(self._value(source, path) for source in sources)
-        return Call(name, inputs, _hwc(sources[0], path), _hwc(node, path), self.flat.get(sources[0]))
+        return Call(path, inputs, _hwc(sources[0], path), _hwc(node, path), self.flat.get(sources[0]))
 
     def _value(self, node: fx.Node, path: str) -> str:
         """The name of a value that is read at `path`."""
@@ -249,13 +249,11 @@ class _Walk:
         return self.values[node]
 
     def _fresh(self, path: str) -> str:
-        """A name for what is computed at `path`; a function's may be that of a module beside it."""
-        layer = path in self.modules and path not in self.taken
-        name = path
-        while name in self.taken or (name in self.modules and not layer):
-            name += "_"
-        self.taken.add(name)
-        return name
+        """A name for what a function computes at `path`, which may be that of a module beside it."""
+        while path in self.taken or path in self.modules:
+            path += "_"
+        self.taken.add(path)
+        return path
 
     def _path(self, node: fx.Node) -> str:
         """The module whose forward calls the function, and fx's name of the call."""
