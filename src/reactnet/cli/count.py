@@ -27,7 +27,12 @@ def count(
 
 
 def costs(name: str, image_side: int | None) -> dict[str, Any]:
-    """Everything that `count` shows, for programs, of the model with fresh weights."""
+    """Everything that `count` shows, for programs. The model is made without weights: shapes alone decide.
+
+    `packed_bytes` is the file of a trained model, without class names and provenance.
+    """
+    import torch
+
     from reactnet.compiler import compile_graph, lower, packed_bytes
     from reactnet.graph import cost
     from reactnet.models import check_image_size, create_model, model_info
@@ -36,7 +41,8 @@ def costs(name: str, image_side: int | None) -> dict[str, Any]:
     if image_side is not None:
         height = width = image_side
     check_image_size(name, (height, width, channels))
-    model = create_model(name).eval()
+    with torch.device("meta"):
+        model = create_model(name)
     total = cost(lower(model, (height, width, channels)))
     params = sum(parameter.numel() for parameter in model.parameters())
     binary = _binary_params(model)
@@ -89,7 +95,8 @@ def _print(found: dict[str, Any], *, layers: bool) -> None:
     print(
         "\nBOPs: multiply-accumulates of binary convolutions, padding included. FLOPs: those of real convolutions and\n"
         "linear layers. OPs = FLOPs + BOPs / 64. Nothing else counts: the convention of the paper.\n"
-        "FLOPs, full: as model zoos count, with BOPs / 64, biases, activations, batch norms, learned shifts and pools."
+        "FLOPs, full: as model zoos count, with one more an output for a bias, one an element for an activation or a\n"
+        "learned shift, two for a batch norm or a weight scale, one an input element of a pool, and BOPs / 64."
     )
     if layers:
         print()

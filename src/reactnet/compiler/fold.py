@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactnet.compiler.network import Network, number
-from reactnet.graph import Node
+from reactnet.graph import Node, distinct
 
 Real = NDArray[np.float64]
 
@@ -75,7 +75,8 @@ def fold_into_weights(net: Network) -> bool:
         weight = net.constant(layer, "weight")
         net.forget(layer.name)
         net.redirect(node.name, layer.name, np.zeros(1))
-        net.put(layer, "weight", weight * scale.reshape(-1, *[1] * (weight.ndim - 1)))
+        scaled = distinct(weight) * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        net.put(layer, "weight", np.broadcast_to(scaled, weight.shape))
         _put_bias(net, layer.name, _bias(net, layer) * scale + shift)
         net.remove(node)
         return True

@@ -47,8 +47,15 @@ class Notes:
 Rule = Callable[[Network, Call, Any, Notes], str]
 
 
+STAND_IN = 0.37
+"""What every element of a tensor without data counts as: neither 0 nor 1, so that no layer looks like one that does
+nothing, and folding makes of the network what it makes of a trained one."""
+
+
 def real(tensor: Tensor) -> Real:
-    """A parameter as float64."""
+    """A parameter as float64; one on the meta device as `STAND_IN`, broadcast to its shape from a single number."""
+    if tensor.is_meta:
+        return np.broadcast_to(np.float64(STAND_IN), tuple(tensor.shape))
     return tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
 
 
@@ -114,7 +121,7 @@ def _binary_conv(net: Network, call: Call, layer: BinaryConv2d, notes: Notes) ->
     latent = real(layer.weight)
     check_finite(call.path, "weight", latent, latent)  # its sign would be packed without a word
     notes.zeros[call.path] = int((latent == 0).sum())
-    bits = pack_bits(np.ascontiguousarray(latent.transpose(0, 2, 3, 1)) >= 0)
+    bits = pack_bits(np.ascontiguousarray(latent.transpose(0, 2, 3, 1) >= 0))
     attributes["padding_value"] = int(layer.padding_value)
     name = f"{call.path}.sum" if layer.scale else call.path
     x = net.add("bconv2d", source, name, origin=call.path, attributes=attributes, constants={"weight": bits})
@@ -130,7 +137,7 @@ def _real_twin(net: Network, call: Call, layer: BinaryConv2d, attributes: dict[s
 
     conv(x padded with v) = conv((x - v) padded with 0) + v * sum(w).
     """
-    weight = np.ascontiguousarray(real(layer.weight).transpose(0, 2, 3, 1))
+    weight = real(layer.weight).transpose(0, 2, 3, 1)
     constants, (source,) = {"weight": weight}, call.inputs
     if layer.padding_value != 0 and layer.padding != (0, 0):
         source = shift(net, call, source, f"{call.path}.less", np.full(call.shape[2], -layer.padding_value))
@@ -150,7 +157,7 @@ def _conv(net: Network, call: Call, layer: nn.Conv2d, notes: Notes) -> str:
         "padding": pair(layer.padding),
         "groups": layer.groups,
     }
-    constants = {"weight": np.ascontiguousarray(real(layer.weight).transpose(0, 2, 3, 1))}
+    constants = {"weight": real(layer.weight).transpose(0, 2, 3, 1)}
     if layer.bias is not None:
         constants["bias"] = real(layer.bias)
     return net.add("conv_f32", call.inputs[0], call.path, origin=call.path, attributes=attributes, constants=constants)
@@ -163,7 +170,7 @@ def _linear(net: Network, call: Call, layer: nn.Linear, notes: Notes) -> str:
     if call.flat_from is not None:
         height, width, channels = call.flat_from
         weight = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(weight.shape)
-    constants = {"weight": np.ascontiguousarray(weight)}
+    constants = {"weight": weight}
     if layer.bias is not None:
         constants["bias"] = real(layer.bias)
     return net.add("linear_f32", call.inputs[0], call.path, origin=call.path, constants=constants)

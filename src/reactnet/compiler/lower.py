@@ -57,8 +57,11 @@ def lower(
 ) -> Graph:
     """The unfolded graph of `model`, as it computes in eval mode: what `count` counts and `verify` walks.
 
-    `image_size` is (H, W, C). Raises ReactnetError for a layer or function without an op, naming its path in the model,
-    and for an image size that the model cannot take.
+    `image_size` is (H, W, C). A model on the meta device has no weights to copy: its graph costs no memory and can be
+    counted.
+
+    Raises ReactnetError for a layer or function without an op, naming its path in the model, and for an image size that
+    the model cannot take.
     """
     lowered = lower_network(model, image_size, name=name, preprocessing=preprocessing)
     return lowered.network.to_graph(preprocessing=lowered.preprocessing, class_names=class_names)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactnet.errors import ReactnetError
-from reactnet.graph import Graph, GraphBuilder, Node, Preprocessing
+from reactnet.graph import Graph, GraphBuilder, Node, Preprocessing, distinct
 from reactnet.graph.graph import Attribute, Shape
 
 Array = NDArray[Any]
@@ -159,14 +159,14 @@ class Network:
         if value.dtype != np.float64:
             return value
         with np.errstate(over="ignore"):
-            rounded = value.astype(np.float32)
-        check_finite(self.origin[node.name], role, value, rounded)
-        return rounded
+            rounded = distinct(value).astype(np.float32)
+        check_finite(self.origin[node.name], role, distinct(value), rounded)
+        return rounded if rounded.shape == value.shape else np.broadcast_to(rounded, value.shape)
 
 
 def check_finite(where: str, role: str, value: Array, rounded: Array) -> None:
     """Raise ReactnetError, naming the layer, if `value` as rounded holds a NaN or an infinity."""
-    if not np.isfinite(rounded).all():
+    if not np.isfinite(distinct(rounded)).all():
         raise ReactnetError(
             f"{where}: {role} holds {value[~np.isfinite(rounded)].flat[0]}",
             hint="the weights are not finite in float32: look at the training log for where that began",

@@ -12,7 +12,7 @@ from reactnet.compiler.lower import Lowered, lower_network
 from reactnet.compiler.network import Network
 from reactnet.compiler.report import Report, make_rows
 from reactnet.errors import ReactnetError
-from reactnet.graph import Graph, Preprocessing, dumps, save
+from reactnet.graph import Graph, Preprocessing, packed_size, save
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,14 @@ def compile(  # noqa: A001  # the verb of the command line, and of peers
     What is left out is taken from the model's card (`model.reactnet`, which `load_model` sets): `image_size` (H, W) or
     (H, W, C), `preprocessing`, `class_names`, `provenance`. Without a card `image_size` is needed.
 
-    Raises ReactnetError for a layer without an op, a value that is not finite, or a file that cannot be written; then
-    nothing is left behind.
+    Raises ReactnetError for a layer without an op, weights that are missing or not finite, or a file that cannot be
+    written; then nothing is left behind.
     """
+    if any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()]):
+        raise ReactnetError(
+            f"compile: {type(model).__name__} has no weights: it is on the meta device",
+            hint="make the model on the CPU, or load trained weights: reactnet.load_model",
+        )
     compiled = compile_graph(
         model,
         image_size=image_size,
@@ -75,7 +80,10 @@ def compile_graph(
     ends: Literal["float", "integer"] = "float",
     provenance: Mapping[str, str] | None = None,
 ) -> Compiled:
-    """The same without writing: see `compile`."""
+    """The same without writing: see `compile`.
+
+    A model on the meta device, which has shapes but no weights, gives the graph of a trained one, and its size.
+    """
     if ends != "float":
         raise ReactnetError(f"compile: ends is {ends!r}", hint="this version writes ends='float' only")
     card: Any = getattr(model, "reactnet", None)
@@ -98,7 +106,7 @@ def compile_graph(
 
 def packed_bytes(graph: Graph) -> int:
     """The size of the file that `save` would write."""
-    return len(dumps(graph))
+    return packed_size(graph)
 
 
 def _with_channels(model: nn.Module, image_size: Sequence[int]) -> tuple[int, ...]:

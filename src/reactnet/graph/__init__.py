@@ -12,6 +12,7 @@ from reactnet.graph.cost import cost as cost
 from reactnet.graph.file import dumps as dumps
 from reactnet.graph.file import load as load
 from reactnet.graph.file import loads as loads
+from reactnet.graph.file import packed_size as packed_size
 from reactnet.graph.file import save as save
 from reactnet.graph.graph import Graph as Graph
 from reactnet.graph.graph import Node as Node
@@ -21,6 +22,7 @@ from reactnet.graph.ops import OPS as OPS
 from reactnet.graph.reference import run_reference as run_reference
 from reactnet.graph.reference import run_values as run_values
 from reactnet.graph.reference_map import Quantized as Quantized
+from reactnet.graph.tensor import distinct as distinct
 from reactnet.graph.tensor import pack_bits as pack_bits
 from reactnet.graph.tensor import unpack_bits as unpack_bits
 
@@ -37,10 +39,12 @@ __all__ = [
     "accepts_f32",
     "check",
     "cost",
+    "distinct",
     "dumps",
     "load",
     "loads",
     "pack_bits",
+    "packed_size",
     "run_reference",
     "run_values",
     "save",

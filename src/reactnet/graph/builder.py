@@ -109,7 +109,9 @@ class GraphBuilder:
     def _constant(self, tensor: str, value: Attribute | NDArray[Any] | str) -> str:
         if isinstance(value, str):
             return value
-        self.constants[tensor] = np.ascontiguousarray(value)
+        # An array of repetitions stays one: weights that stand for a shape alone take no memory.
+        array = np.asarray(value)
+        self.constants[tensor] = array if 0 in array.strides else np.ascontiguousarray(array)
         return tensor
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reactnet.errors import ReactnetError
 from reactnet.graph.graph import Attribute, Graph, Node, Preprocessing, Shape, Value
 from reactnet.graph.ops import DIMENSION, MAX_INPUTS, OPS, AttributeSpec, Op, number
-from reactnet.graph.tensor import DTYPES, dtype_name, tail_bits_clear
+from reactnet.graph.tensor import DTYPES, distinct, dtype_name, tail_bits_clear
 
 MAX_NODES = 65_536
 MAX_TENSORS = 65_536
@@ -140,7 +140,7 @@ def _check_tensors(graph: Graph) -> None:
             raise ReactnetError(f"tensor '{name}': shape {list(array.shape)}", hint="use rank 1 to 4, no empty side")
         if array.nbytes > MAX_TENSOR_BYTES:
             raise ReactnetError(f"tensor '{name}': {array.nbytes} bytes", hint="use at most 1 GiB")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(distinct(array)).all():
             raise ReactnetError(f"tensor '{name}' holds a NaN or an infinity", hint="use finite numbers")
 
 

@@ -52,3 +52,11 @@ def tail_bits_clear(packed: NDArray[np.uint64], channels: int) -> bool:
     """Whether the bits past the last channel are 0 in every row of words."""
     used = channels % WORD
     return used == 0 or not np.any(packed[..., -1] >> np.uint64(used))
+
+
+def distinct(array: NDArray[Any]) -> NDArray[Any]:
+    """The array without what `np.broadcast_to` repeats: a view, of length 1 along each axis of stride 0.
+
+    `np.broadcast_to(f(distinct(array)), array.shape)` is f of every element, at the cost of the elements in memory.
+    """
+    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]

@@ -20,6 +20,8 @@ from reactnet.nn.phase import check_parts
 Option = str | int | float | bool
 Maker = Callable[..., nn.Module]
 
+MAX_WIDTH = 65_536  # of a layer, as docs/format.md limits the channels of a value
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -137,6 +139,8 @@ def _check_option(info: ModelInfo, option: str, value: Option, kind: object) -> 
         raise ReactnetError(
             f"{where}: option {option!r} is {value!r}, a {found}", hint=f"give a value of type {kind.__name__}"
         )
+    elif kind is int and not 1 <= int(value) <= MAX_WIDTH:
+        raise ReactnetError(f"{where}: option {option!r} is {value!r}", hint=f"give 1 to {MAX_WIDTH}")
 
 
 def _did_you_mean(word: str, choices: Sequence[str] | Mapping[str, object]) -> str:
