@@ -401,3 +401,12 @@ def test_errors_of_a_loaded_file_begin_with_its_name(tmp_path):
     path.write_bytes(edited(lambda h, g: g["nodes"][0].update(op="x")))
     with pytest.raises(ReactnetError, match=r"bad\.rnet: node 'n' \(x\): "):
         load(path)
+
+
+def test_save_replaces_no_device_and_no_fifo(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(ReactnetError, match="not a regular file"):
+        save(random_graph(0), fifo)
+    assert fifo.is_fifo()
+    assert list(tmp_path.iterdir()) == [fifo]

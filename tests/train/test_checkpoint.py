@@ -193,3 +193,12 @@ def test_a_checkpoint_says_where_it_comes_from(tmp_path: Path, make_recipe: Make
     assert provenance["recipe"] == (folder / "recipe.toml").read_text()
     assert (provenance["phase"], provenance["seed"], provenance["measured_on"]) == ("student", "3", "test")
     assert float(provenance["top1"]) == json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["test_top1"]
+
+
+def test_a_checkpoint_replaces_no_device_and_no_fifo(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(ReactnetError, match="not a regular file"):
+        write_checkpoint(fifo, {"a": torch.zeros(1)}, {})
+    assert fifo.is_fifo()
+    assert list(tmp_path.iterdir()) == [fifo]

@@ -30,23 +30,6 @@ _TENSOR_NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,256}\Z")
 
 def dumps(graph: Graph) -> bytes:
     """The file's bytes: the same for the same graph, whatever the order its tensors came in."""
-    order, text, _ = _header(graph)
-    data = bytearray(len(text).to_bytes(8, "little") + text)
-    for name in order:
-        data += np.ascontiguousarray(graph.constants[name]).tobytes()
-    # Quotes inside strings are escaped, so this text stands in the header once, as the key.
-    digits = data.index(b'"sha256":"' + _NO_DIGITS.encode()) + len(b'"sha256":"')
-    data[digits : digits + 64] = hashlib.sha256(data).hexdigest().encode()
-    return bytes(data)
-
-
-def packed_size(graph: Graph) -> int:
-    """`len(dumps(graph))`, without making the bytes: constants may be broadcast from a single element."""
-    return _header(graph)[2]
-
-
-def _header(graph: Graph) -> tuple[list[str], bytes, int]:
-    """The order of the tensors, the padded text of the header with no digits yet, and the size of the file."""
     check(graph)
     order = sorted(graph.constants, key=lambda name: (-graph.constants[name].dtype.itemsize, name))
     header: dict[str, Any] = {_METADATA: {"reactnet": encode(graph), "sha256": _NO_DIGITS}}
@@ -63,7 +46,13 @@ def _header(graph: Graph) -> tuple[list[str], bytes, int]:
             f"model '{graph.model}': a header of {len(text)} bytes in a file of {size} is above the format's limits",
             hint="a header may have 16 MiB and a file 1 GiB; use a smaller network or less provenance",
         )
-    return order, text, size
+    data = bytearray(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        data += np.ascontiguousarray(graph.constants[name]).tobytes()
+    # Quotes inside strings are escaped, so this text stands in the header once, as the key.
+    digits = data.index(b'"sha256":"' + _NO_DIGITS.encode()) + len(b'"sha256":"')
+    data[digits : digits + 64] = hashlib.sha256(data).hexdigest().encode()
+    return bytes(data)
 
 
 def loads(data: bytes, source: str = "packed file") -> Graph:

@@ -87,8 +87,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def write_atomically(path: Path, pieces: Iterator[bytes | memoryview]) -> None:
     """Write the joined pieces to `path`: a temporary file beside it, flushed to the disk, then renamed over it.
 
-    Raises ReactnetError if that fails; the temporary file is removed and what stood at `path` is untouched.
+    Raises ReactnetError if that fails; the temporary file is removed and what stood at `path` is untouched. A device, a
+    FIFO or a folder at `path` is refused: a rename would replace it.
     """
+    if path.exists() and not path.is_file():
+        raise ReactnetError(f"{path}: not a regular file, and would be replaced", hint="name a file to write")
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
