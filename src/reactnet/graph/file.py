@@ -30,6 +30,23 @@ _TENSOR_NAME = re.compile(r"[A-Za-z0-9_.\-/]{1,256}\Z")
 
 def dumps(graph: Graph) -> bytes:
     """The file's bytes: the same for the same graph, whatever the order its tensors came in."""
+    order, text, _ = _header(graph)
+    data = bytearray(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        data += np.ascontiguousarray(graph.constants[name]).tobytes()
+    # Quotes inside strings are escaped, so this text stands in the header once, as the key.
+    digits = data.index(b'"sha256":"' + _NO_DIGITS.encode()) + len(b'"sha256":"')
+    data[digits : digits + 64] = hashlib.sha256(data).hexdigest().encode()
+    return bytes(data)
+
+
+def packed_size(graph: Graph) -> int:
+    """`len(dumps(graph))`, without making the bytes: constants may be broadcast from a single element."""
+    return _header(graph)[2]
+
+
+def _header(graph: Graph) -> tuple[list[str], bytes, int]:
+    """The order of the tensors, the padded text of the header with no digits yet, and the size of the file."""
     check(graph)
     order = sorted(graph.constants, key=lambda name: (-graph.constants[name].dtype.itemsize, name))
     header: dict[str, Any] = {_METADATA: {"reactnet": encode(graph), "sha256": _NO_DIGITS}}
@@ -46,13 +63,7 @@ def dumps(graph: Graph) -> bytes:
             f"model '{graph.model}': a header of {len(text)} bytes in a file of {size} is above the format's limits",
             hint="a header may have 16 MiB and a file 1 GiB; use a smaller network or less provenance",
         )
-    data = bytearray(len(text).to_bytes(8, "little") + text)
-    for name in order:
-        data += np.ascontiguousarray(graph.constants[name]).tobytes()
-    # Quotes inside strings are escaped, so this text stands in the header once, as the key.
-    digits = data.index(b'"sha256":"' + _NO_DIGITS.encode()) + len(b'"sha256":"')
-    data[digits : digits + 64] = hashlib.sha256(data).hexdigest().encode()
-    return bytes(data)
+    return order, text, size
 
 
 def loads(data: bytes, source: str = "packed file") -> Graph:
@@ -68,12 +79,13 @@ def loads(data: bytes, source: str = "packed file") -> Graph:
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write the file whole or not at all: to a temporary name beside it, flushed to disk, then renamed.
 
-    Raises ReactnetError if it cannot be written, or if `path` is a device, a FIFO or a folder: a rename would replace it.
+    Raises ReactnetError if it cannot be written, or if `path` is a device, a FIFO or a folder, which a rename would
+    replace.
     """
     data = dumps(graph)
     target = Path(path)
     if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113  # these take a NUL in the path
-        raise ReactnetError(f"{target}: not a regular file, and would be replaced", hint="name a file to write")
+        raise ReactnetError(f"{target}: cannot be written: not a regular file", hint="name a file to write")
     temporary = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
     try:
         try:
