@@ -1,6 +1,8 @@
 """What the pages say is what the code does: their examples run, and their links lead somewhere."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,10 @@ def test_a_graph_by_hand_runs_as_one_step(tmp_path: Path, monkeypatch: pytest.Mo
 def test_links_between_pages_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_model_zoo_page_is_what_the_code_counts() -> None:
+    script = ROOT / "docs" / "make_model_zoo.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, f"run docs/make_model_zoo.py: the page is out of date {done.stderr}"
