@@ -4,8 +4,10 @@ python docs/make_model_zoo.py            write the page
 python docs/make_model_zoo.py --check    exit 1 if the page is not what would be written
 """
 
+import math
 import sys
 import tomllib
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ convolutions and linear layers alone: the paper's convention. Packed: the size o
 image of the size given.
 
 Accuracies marked p are *published* by the source named below the table, for its own training of the architecture; those
-marked m are *measured* here, from the packed file. No weights are distributed yet.
+marked m are *measured* here, from the packed file. Weights: the file of that accuracy, which `reactnet convert` loads;
+we distribute none yet.
 
 """
 
@@ -45,15 +48,39 @@ COLUMNS = ("Model", "Image", "Params (M)", "Flops (G)", "BOPs (G)", "OPs (G)", "
 COLUMNS += ("Recipe", "Weights")
 
 
-def page() -> str:
-    """The whole page."""
-    known = tomllib.loads((FOLDER / "results.toml").read_text(encoding="utf-8"))
-    counts = {name: costs(name, None) for name in list_models()}
+KINDS = {"published": "p", "measured": "m"}
+NEEDED = {"model", "kind", "data", "top1", "source"}
+OPTIONAL = {"top5", "recipe", "weights"}
+
+
+def page(text: str | None = None) -> str:
+    """The whole page, of results.toml or of `text` in its place. SystemExit says what is wrong with an entry."""
+    known = tomllib.loads((FOLDER / "results.toml").read_text(encoding="utf-8") if text is None else text)
+    for result in known["results"]:
+        check(result)
     results: dict[str, dict[str, Any]] = {result["model"]: result for result in known["results"]}
+    if len(results) < len(known["results"]):
+        raise SystemExit("results.toml: a model has two results; say which one stands for it")
+    counts = {name: costs(name, None) for name in list_models()}
     strangers = (results.keys() | {row["model"] for row in known["table1"]["rows"]}) - counts.keys()
     if strangers:
         raise SystemExit(f"results.toml names models that are not registered: {sorted(strangers)}")
     return HEAD + zoo(counts, results) + table1(counts, known["table1"])
+
+
+def check(result: dict[str, Any]) -> None:
+    """Every key known, none missing; a measured accuracy has a recipe of ours, a published one has not."""
+    where = f"results.toml: {result.get('model')}"
+    if not NEEDED <= result.keys() <= NEEDED | OPTIONAL:
+        raise SystemExit(f"{where}: keys {sorted(result)}; needed {sorted(NEEDED)}, allowed {sorted(OPTIONAL)}")
+    if result["kind"] not in KINDS or (result["kind"] == "measured") != ("recipe" in result):
+        raise SystemExit(f"{where}: a result is published, or measured with a recipe")
+    if "recipe" in result and not (FOLDER.parent / "recipes" / result["recipe"]).is_file():
+        raise SystemExit(f"{where}: there is no recipe {result['recipe']}")
+    if not all(isinstance(value, str) and value for value in result.values()):
+        raise SystemExit(f"{where}: values are text, accuracies to the digits that their source prints")
+    if not all(0 <= Decimal(result[key]) <= 100 for key in ("top1", "top5") if key in result):
+        raise SystemExit(f"{where}: an accuracy is not a percentage")
 
 
 def zoo(counts: dict[str, dict[str, Any]], results: dict[str, dict[str, Any]]) -> str:
@@ -64,7 +91,6 @@ def zoo(counts: dict[str, dict[str, Any]], results: dict[str, dict[str, Any]]) -
         result = results.get(name, {})
         if result:
             sources.append(f"{name}: {result['kind']}, {result['data']}; {result['source']}")
-        mark = {"published": " p", "measured": " m"}.get(result.get("kind", ""), "")
         recipe = f"[{result['recipe']}](../recipes/{result['recipe']})" if "recipe" in result else "-"
         cells = [
             f"`{name}`",
@@ -74,9 +100,9 @@ def zoo(counts: dict[str, dict[str, Any]], results: dict[str, dict[str, Any]]) -
             significant(count["bops"] / 1e9) if count["bops"] else "-",
             significant(count["ops"] / 1e9),
             f"{count['packed_bytes'] / 1e6:.2f}",
-            *(f"{result[key]:.2f}{mark}" if key in result else "-" for key in ("top1", "top5")),
+            *(f"{result[key]} {KINDS[result['kind']]}" if key in result else "-" for key in ("top1", "top5")),
             recipe,
-            "-",
+            result.get("weights", "-"),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return (
@@ -90,14 +116,22 @@ def table1(counts: dict[str, dict[str, Any]], table: dict[str, Any]) -> str:
     for row in table["rows"]:
         count = counts[row["model"]]
         ours = (count["bops"] / 1e9, count["flops"] / 1e8, count["ops"] / 1e8)
-        cells = [f"{mine:.3f} / {printed}" for mine, printed in zip(ours, row["printed"], strict=True)]
+        pairs = list(zip(ours, row["printed"], strict=True))
+        if bool(row["why"]) == all(rounded(mine, printed) == printed for mine, printed in pairs):
+            raise SystemExit(f"results.toml: table1: {row['model']}: say why, if and only if a printed digit differs")
+        cells = [f"{mine:.3f} / {printed}" for mine, printed in pairs]
         lines.append(f"| `{row['model']}` | {' | '.join(cells)} | {row['why']} |\n")
     return TABLE1.format(source=table["source"]) + "".join(lines)
 
 
+def rounded(value: float, printed: str) -> str:
+    """`value` to as many decimals as `printed` has."""
+    return str(Decimal(repr(value)).quantize(Decimal(printed), rounding=ROUND_HALF_EVEN))
+
+
 def significant(value: float) -> str:
-    """Two decimals, as the model-zoo page prints, or three digits of a small number."""
-    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+    """Two decimals, as the model-zoo page prints, or three digits of a number below 1."""
+    return f"{value:.{max(2, 2 - math.floor(math.log10(value)))}f}"
 
 
 def main() -> int:
