@@ -60,25 +60,25 @@ bool supports(const BConv2dShape& s) {
 uint64_t packed_bytes(const BConv2dShape& s) {
   const Layout l = layout_of(s);
   const int64_t ones = s.window.kernel_h * s.window.kernel_w * l.blocks * kBlock;
-  return static_cast<uint64_t>(l.blocks * l.window_bytes + ones * 4);
+  return static_cast<uint64_t>(l.blocks * l.window_bytes + ones * 2);
 }
 
-const int32_t* ones_of(const void* packed, const Layout& l) {
-  return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(packed) + l.blocks * l.window_bytes);
+const uint16_t* ones_of(const void* packed, const Layout& l) {
+  return reinterpret_cast<const uint16_t*>(static_cast<const uint8_t*>(packed) + l.blocks * l.window_bytes);
 }
 
 // The place of nibble n of a tap in its row: the order in which write_indices takes the channels.
 int64_t nibble_place(int64_t n) { return n / 8 * 8 + (n % 2) * 4 + n % 8 / 2; }
 
-void pack_tap(const BConv2dShape& s, const uint64_t* tap, uint8_t* row, int32_t* ones) {
+void pack_tap(const BConv2dShape& s, const uint64_t* tap, uint8_t* row, uint16_t* ones) {
   const int64_t nibbles = (s.channels + 3) / 4;
-  int32_t count = 0;
+  int count = 0;
   for (int64_t n = 0; n < nibbles; ++n) {
     const uint8_t v = static_cast<uint8_t>(tap[n / 16] >> (n % 16 * 4) & 15);
     row[nibble_place(n) * kBlock] = v;
     count += count4(v);
   }
-  *ones = count;
+  *ones = static_cast<uint16_t>(count);
 }
 
 void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
@@ -87,7 +87,7 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
   const int64_t words = (s.channels + 63) / 64;
   uint8_t* out = static_cast<uint8_t*>(packed);
   memset(out, 0, packed_bytes(s));
-  int32_t* ones = reinterpret_cast<int32_t*>(out + l.blocks * l.window_bytes);
+  uint16_t* ones = reinterpret_cast<uint16_t*>(out + l.blocks * l.window_bytes);
   for (int64_t o = 0; o < s.outputs; ++o) {
     for (int64_t tap = 0; tap < w.kernel_h * w.kernel_w; ++tap) {
       const int64_t nibble = tap / w.kernel_w * l.row_nibbles + tap % w.kernel_w * l.units * 8;
@@ -102,8 +102,9 @@ void write_units(const BConv2dArgs& args, const Layout& l, int64_t pixel, int64_
   const BConv2dShape& s = args.shape;
   const Window& w = s.window;
   const int64_t words = (s.channels + 63) / 64;
-  const int64_t ih = pixel / w.out_width * w.stride_h - w.padding_h + kh;
-  const int64_t left = pixel % w.out_width * w.stride_w - w.padding_w;
+  const int64_t oh = static_cast<uint32_t>(pixel) / static_cast<uint32_t>(w.out_width);  // 32 bits divide fast
+  const int64_t ih = oh * w.stride_h - w.padding_h + kh;
+  const int64_t left = (pixel - oh * w.out_width) * w.stride_w - w.padding_w;
   for (int64_t kw = 0; kw < w.kernel_w; ++kw, out += l.units) {
     const int64_t iw = left + kw;
     if (ih >= 0 && ih < w.height && iw >= 0 && iw < w.width) {
@@ -132,11 +133,11 @@ void write_indices(const uint32_t* a, const uint32_t* b, int64_t units, int64_t 
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-struct Sums {
+struct Counts {
   __m256i a0, a1, b0, b1;  // of even and odd outputs of both pixels, u16
 };
 
-void flush(Sums& s, __m256i all, __m256i mix) {
+void flush(Counts& s, __m256i all, __m256i mix) {
   const __m256i low = _mm256_set1_epi16(255);
   const __m256i b1 = _mm256_srli_epi16(mix, 8);
   const __m256i a1 = _mm256_and_si256(_mm256_sub_epi16(_mm256_srli_epi16(all, 8), _mm256_slli_epi16(b1, 4)), low);
@@ -152,14 +153,12 @@ void store_counts(uint16_t* out, __m256i even, __m256i odd) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16), _mm256_permute2x128_si256(low, high, 0x31));
 }
 
-constexpr int64_t kTileOutputs = 64;
-
 // Differing bits of kPairs pairs of pixels with kBlocks blocks of outputs.
 template <int kPairs, int kBlocks>
 void count_tile(const uint16_t* indices, int64_t pair_stride, const uint8_t* weight, int64_t block_stride, int64_t triples,
                 uint16_t* counts) {
   const uint8_t* tables = &kTables.entry[0][0];
-  Sums sums[kPairs][kBlocks] = {};
+  Counts sums[kPairs][kBlocks] = {};
   for (int64_t t = 0; t < triples;) {
     const int64_t end = triples < t + kFlush ? triples : t + kFlush;
     __m256i all[kPairs][kBlocks] = {};
@@ -206,56 +205,56 @@ struct Span {
   Taps kh;
 };
 
-// The ones of the taps left and right of the map, which write_units filled with zeros; null where there are none.
-const int32_t* outside_ones(const BConv2dArgs& args, const Layout& l, Taps kh, Taps columns, int64_t first, int64_t count,
-                            int32_t* sum) {
-  const Window& w = args.shape.window;
-  if (columns.end - columns.begin == w.kernel_w) {
-    return nullptr;
-  }
-  memset(sum, 0, kTileOutputs * sizeof(int32_t));
+// Takes away the ones of the taps left and right of the map, which write_units filled with zeros.
+void forget_outside(const BConv2dArgs& args, const Layout& l, Taps kh, Taps columns, int64_t first, uint16_t* counts) {
+  const int64_t kernel_w = args.shape.window.kernel_w;
+  const int64_t lanes = l.blocks * kBlock - first < kTileOutputs ? l.blocks * kBlock - first : kTileOutputs;
   for (int64_t row = kh.begin; row < kh.end; ++row) {
-    for (int64_t kw = 0; kw < w.kernel_w; ++kw) {
-      const int32_t* ones = ones_of(args.packed, l) + (row * w.kernel_w + kw) * l.blocks * kBlock + first;
-      for (int64_t i = 0; (kw < columns.begin || kw >= columns.end) && i < count; ++i) {
-        sum[i] += ones[i];
+    for (int64_t kw = 0; kw < kernel_w; ++kw) {
+      if (kw >= columns.begin && kw < columns.end) {
+        continue;
+      }
+      const uint16_t* ones = ones_of(args.packed, l) + (row * kernel_w + kw) * l.blocks * kBlock + first;
+      for (int64_t i = 0; i < lanes; ++i) {
+        counts[i] = static_cast<uint16_t>(counts[i] - ones[i]);
       }
     }
   }
-  return sum;
 }
 
-void finish_pixel(const BConv2dArgs& args, const Layout& l, Taps kh, int64_t pixel, int64_t first, const uint16_t* counts) {
+// The pixels of a tile, from the first one's counts on.
+void finish_pixels(const BConv2dArgs& args, const Layout& l, Taps kh, int64_t pixel, int64_t count, int64_t first,
+                   uint16_t* counts) {
   const BConv2dShape& s = args.shape;
-  const int64_t count = s.outputs - first < kTileOutputs ? s.outputs - first : kTileOutputs;
-  const Taps all = {0, s.window.kernel_w};
-  const Taps columns = s.padding_value == 0 ? inside_columns(s.window, pixel % s.window.out_width) : all;
-  const int64_t taps = (kh.end - kh.begin) * (columns.end - columns.begin);
-  int32_t sum[kTileOutputs];
-  const int32_t* ones = outside_ones(args, l, kh, columns, first, count, sum);
-  finish(args, pixel, first, count, static_cast<int32_t>(taps * s.channels), counts, ones);
+  Sums sums = {pixel, counts, {}};
+  const bool border = s.padding_value == 0 && s.window.padding_w > 0;
+  int64_t column = border ? static_cast<uint32_t>(pixel) % static_cast<uint32_t>(s.window.out_width) : 0;
+  for (int64_t m = 0; m < count; ++m, ++column) {
+    column = column == s.window.out_width ? 0 : column;
+    const Taps columns = border ? inside_columns(s.window, column) : Taps{0, s.window.kernel_w};
+    sums.base[m] = static_cast<int32_t>((kh.end - kh.begin) * (columns.end - columns.begin) * s.channels);
+    if (columns.end - columns.begin < s.window.kernel_w) {
+      forget_outside(args, l, kh, columns, first, counts + m * kTileOutputs);
+    }
+  }
+  const auto finish_them = count == 4 ? finish<4> : count == 3 ? finish<3> : count == 2 ? finish<2> : finish<1>;
+  finish_them(args, sums, first);
 }
 
 // Pairs of pixels of the span against the 64 outputs from `first` on.
 void run_outputs(const BConv2dArgs& args, const Layout& l, const Span& span, const uint16_t* indices, int64_t first) {
   const int64_t nibbles = (span.kh.end - span.kh.begin) * l.row_nibbles;
-  const int64_t pairs = (span.end - span.begin + 1) / 2;
   const int64_t block = first / kBlock;
   const uint8_t* weight =
       static_cast<const uint8_t*>(args.packed) + block * l.window_bytes + span.kh.begin * l.row_nibbles * kBlock;
   const bool two_blocks = block + 1 < l.blocks;
   uint16_t counts[4 * kTileOutputs];
-  for (int64_t pair = 0; pair < pairs;) {
-    const uint16_t* row = indices + pair * nibbles;
-    const bool two_pairs = pair + 1 < pairs;
-    const auto tile = two_pairs ? (two_blocks ? count_tile<2, 2> : count_tile<2, 1>)
-                                : (two_blocks ? count_tile<1, 2> : count_tile<1, 1>);
-    tile(row, nibbles, weight, l.window_bytes, nibbles / 3, counts);
-    const int64_t begin = span.begin + pair * 2;
-    pair += two_pairs ? 2 : 1;
-    for (int64_t pixel = begin; pixel < span.end && pixel < span.begin + pair * 2; ++pixel) {
-      finish_pixel(args, l, span.kh, pixel, first, counts + (pixel - begin) * kTileOutputs);
-    }
+  for (int64_t pixel = span.begin; pixel < span.end; pixel += 4, indices += 2 * nibbles) {
+    const int64_t left = span.end - pixel;
+    const auto tile = left > 2 ? (two_blocks ? count_tile<2, 2> : count_tile<2, 1>)
+                               : (two_blocks ? count_tile<1, 2> : count_tile<1, 1>);
+    tile(indices, nibbles, weight, l.window_bytes, nibbles / 3, counts);
+    finish_pixels(args, l, span.kh, pixel, left < 4 ? left : 4, first, counts);
   }
 }
 

@@ -48,53 +48,80 @@ __m256 load_shortcut(const BConv2dArgs& args, const Lanes& lanes, const float* p
   return _mm256_loadu_ps(v);
 }
 
-// Outputs o to o + 7 of a pixel from their sums; returns their bits.
-template <class Lanes>
-uint32_t finish_lanes(const BConv2dArgs& args, const Lanes& lanes, int64_t pixel, int64_t o, __m256i acc) {
+// The sums of up to kPixels neighbouring pixels: pixel m has base[m] - 2 * differing[m * kTileOutputs + ...].
+constexpr int64_t kTileOutputs = 64;
+
+struct Sums {
+  int64_t pixel;  // the first
+  const uint16_t* differing;
+  int32_t base[4];
+};
+
+// Outputs o to o + 7 of kPixels pixels, side by side: a parameter is loaded once for all, and their latencies overlap.
+template <int kPixels, class Lanes>
+inline void finish_lanes(const BConv2dArgs& args, const Lanes& lanes, const Sums& sums, int64_t o, uint64_t* words) {
   const __m256 zero = _mm256_setzero_ps();
-  __m256 y = _mm256_cvtepi32_ps(acc);
+  const int64_t in_word = o % kTileOutputs;
+  __m256 y[kPixels];
+  for (int m = 0; m < kPixels; ++m) {
+    const uint16_t* from = sums.differing + m * kTileOutputs + in_word;
+    const __m256i n = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    y[m] = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_set1_epi32(sums.base[m]), _mm256_slli_epi32(n, 1)));
+  }
   if (args.scale != nullptr) {
-    y = _mm256_mul_ps(y, lanes.load(args.scale + o));
-    y = _mm256_add_ps(y, lanes.load(args.shift + o));
+    const __m256 scale = lanes.load(args.scale + o);
+    const __m256 shift = lanes.load(args.shift + o);
+    for (int m = 0; m < kPixels; ++m) {
+      y[m] = _mm256_add_ps(_mm256_mul_ps(y[m], scale), shift);
+    }
   }
   if (args.shortcut != nullptr) {
-    y = _mm256_add_ps(y, load_shortcut(args, lanes, args.shortcut + pixel * args.shortcut_channels, o));
+    const float* pixel = args.shortcut + sums.pixel * args.shortcut_channels;
+    for (int m = 0; m < kPixels; ++m) {
+      y[m] = _mm256_add_ps(y[m], load_shortcut(args, lanes, pixel + m * args.shortcut_channels, o));
+    }
   }
   if (args.slope != nullptr) {
-    const __m256 negative = _mm256_mul_ps(lanes.load(args.slope + o), y);
-    y = _mm256_blendv_ps(negative, y, _mm256_cmp_ps(y, zero, _CMP_GE_OQ));
+    const __m256 slope = lanes.load(args.slope + o);
+    for (int m = 0; m < kPixels; ++m) {
+      y[m] = _mm256_blendv_ps(_mm256_mul_ps(slope, y[m]), y[m], _mm256_cmp_ps(y[m], zero, _CMP_GE_OQ));
+    }
   }
   if (args.shift_out != nullptr) {
-    y = _mm256_add_ps(y, lanes.load(args.shift_out + o));
+    const __m256 shift = lanes.load(args.shift_out + o);
+    for (int m = 0; m < kPixels; ++m) {
+      y[m] = _mm256_add_ps(y[m], shift);
+    }
   }
   if (args.out_real != nullptr) {
-    lanes.store(args.out_real + pixel * args.shape.outputs + o, y);
-  }
-  if (args.out_bits == nullptr) {
-    return 0;
-  }
-  const __m256 next = _mm256_add_ps(y, lanes.load(args.next_shift + o));
-  return lanes.bits(_mm256_movemask_ps(_mm256_cmp_ps(next, zero, _CMP_GE_OQ)));
-}
-
-// Outputs first to first + count - 1 (count <= 64, first a multiple of 64) of a pixel: sums are base - 2 * differing, and
-// 2 * ones more where ones is given.
-void finish(const BConv2dArgs& args, int64_t pixel, int64_t first, int64_t count, int32_t base, const uint16_t* differing,
-            const int32_t* ones) {
-  const __m256i start = _mm256_set1_epi32(base);
-  uint64_t word = 0;
-  for (int64_t i = 0; i < count; i += 8) {
-    __m256i n = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(differing + i)));
-    if (ones != nullptr) {
-      n = _mm256_sub_epi32(n, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ones + i)));
+    for (int m = 0; m < kPixels; ++m) {
+      lanes.store(args.out_real + (sums.pixel + m) * args.shape.outputs + o, y[m]);
     }
-    const __m256i acc = _mm256_sub_epi32(start, _mm256_slli_epi32(n, 1));
-    const uint32_t bits = count - i >= 8 ? finish_lanes(args, AllLanes(), pixel, first + i, acc)
-                                         : finish_lanes(args, FirstLanes(count - i), pixel, first + i, acc);
-    word |= static_cast<uint64_t>(bits) << i;
   }
   if (args.out_bits != nullptr) {
-    args.out_bits[pixel * ((args.shape.outputs + 63) / 64) + first / 64] = word;
+    const __m256 next = lanes.load(args.next_shift + o);
+    for (int m = 0; m < kPixels; ++m) {
+      const int signs = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_add_ps(y[m], next), zero, _CMP_GE_OQ));
+      words[m] |= static_cast<uint64_t>(lanes.bits(signs)) << in_word;
+    }
+  }
+}
+
+// The outputs from `first` on, a multiple of 64, up to the next one.
+template <int kPixels>
+void finish(const BConv2dArgs& shared, const Sums& sums, int64_t first) {
+  const BConv2dArgs args = shared;  // a copy that no store can change
+  const int64_t end = args.shape.outputs < first + kTileOutputs ? args.shape.outputs : first + kTileOutputs;
+  uint64_t words[kPixels] = {};
+  int64_t o = first;
+  for (; o + 8 <= end; o += 8) {
+    finish_lanes<kPixels>(args, AllLanes(), sums, o, words);
+  }
+  if (o < end) {
+    finish_lanes<kPixels>(args, FirstLanes(end - o), sums, o, words);
+  }
+  for (int m = 0; args.out_bits != nullptr && m < kPixels; ++m) {
+    args.out_bits[(sums.pixel + m) * ((args.shape.outputs + 63) / 64) + first / 64] = words[m];
   }
 }
 

@@ -95,17 +95,11 @@ void run_pixels(const ConvF32Args& args, int64_t oh, int64_t ow, int64_t pixels,
   const int64_t column = ow * w.stride_w - w.padding_w + kw.begin;
   const Tile tile = {any ? args.in + (row * w.width + column) * s.channels : args.in, w.stride_w * s.channels,
                      w.width * s.channels, any ? kh : Taps{0, 0}, kw};
+  using RunTile = void (*)(const ConvF32Args&, const Tile&, int64_t, float*);
+  static constexpr RunTile kTiles[kTile] = {run_tile<1>, run_tile<2>, run_tile<3>, run_tile<4>, run_tile<5>, run_tile<6>};
   float* out = args.out + (oh * w.out_width + ow) * s.outputs;
   for (int64_t first = 0; first < s.outputs; first += kBlock) {
-    if (pixels == kTile) {
-      run_tile<kTile>(args, tile, first, out);
-      continue;
-    }
-    for (int64_t m = 0; m < pixels; ++m) {
-      Tile one = tile;
-      one.in += any ? m * tile.step : 0;
-      run_tile<1>(args, one, first, out + m * s.outputs);
-    }
+    kTiles[pixels - 1](args, tile, first, out);
   }
 }
 
