@@ -1,4 +1,5 @@
-// How a kernel window moves over a map: shared by convolutions and pools. Functions are static: an ISA file keeps its copy.
+// How a kernel window moves over a map: shared by convolutions and pools. Functions are static: an ISA file keeps its
+// copy.
 #ifndef REACTNET_KERNELS_WINDOW_H_
 #define REACTNET_KERNELS_WINDOW_H_
 

@@ -1,5 +1,5 @@
-// Every kernel of every kernels.inc against scalar.cc, bit for bit, between guard pages. No framework: it also runs under qemu.
-// The last line is `N passed, 0 failed, M skipped`; the exit status is 1 if something failed.
+// Every kernel of every kernels.inc against scalar.cc, bit for bit, between guard pages. No framework: it also runs
+// under qemu. The last line is `N passed, 0 failed, M skipped`; the exit status is 1 if something failed.
 #include "check.h"
 
 #include "kernel_list.h"

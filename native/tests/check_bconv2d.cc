@@ -39,12 +39,12 @@ struct Case {
 std::string describe(const Case& c) {
   const Window& w = c.shape.window;
   char text[256];
-  std::snprintf(text, sizeof(text), "%dx%d c%d o%d g%d k%dx%d s%d,%d p%d,%d pad%d steps%u shortcut%d", static_cast<int>(w.height),
-                static_cast<int>(w.width), static_cast<int>(c.shape.channels), static_cast<int>(c.shape.outputs),
-                static_cast<int>(c.shape.groups), static_cast<int>(w.kernel_h), static_cast<int>(w.kernel_w),
-                static_cast<int>(w.stride_h), static_cast<int>(w.stride_w), static_cast<int>(w.padding_h),
-                static_cast<int>(w.padding_w), static_cast<int>(c.shape.padding_value), c.steps,
-                static_cast<int>(c.shortcut_channels));
+  std::snprintf(text, sizeof(text), "%dx%d c%d o%d g%d k%dx%d s%d,%d p%d,%d pad%d steps%u shortcut%d",
+                static_cast<int>(w.height), static_cast<int>(w.width), static_cast<int>(c.shape.channels),
+                static_cast<int>(c.shape.outputs), static_cast<int>(c.shape.groups), static_cast<int>(w.kernel_h),
+                static_cast<int>(w.kernel_w), static_cast<int>(w.stride_h), static_cast<int>(w.stride_w),
+                static_cast<int>(w.padding_h), static_cast<int>(w.padding_w), static_cast<int>(c.shape.padding_value),
+                c.steps, static_cast<int>(c.shortcut_channels));
   return text;
 }
 
@@ -86,7 +86,8 @@ struct Output {
 
   Output(const Case& c, Random& random)
       : real(size_of(c.shape.window.out_height * c.shape.window.out_width * c.shape.outputs), random.guard()),
-        bits(size_of(c.shape.window.out_height * c.shape.window.out_width * words_of(c.shape.outputs)), random.guard()) {}
+        bits(size_of(c.shape.window.out_height * c.shape.window.out_width * words_of(c.shape.outputs)),
+             random.guard()) {}
   bool same(const Output& other) const { return real.same(other.real) && bits.same(other.bits); }
 };
 
@@ -216,7 +217,8 @@ Case random_case(Random& random) {
 Case layer(std::int64_t size, std::int64_t channels, std::int64_t outputs, std::int64_t kernel) {
   const std::int64_t pad = kernel / 2;
   return {{{size, size, size, size, kernel, kernel, 1, 1, pad, pad}, channels, outputs, 1, 0},
-          kScale | kShortcut | kSlope | kReal | kBits | kInPlace, outputs};
+          kScale | kShortcut | kSlope | kReal | kBits | kInPlace,
+          outputs};
 }
 
 }  // namespace

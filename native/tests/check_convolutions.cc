@@ -41,8 +41,8 @@ Shape random_shape(Random& random, bool grouped, std::int64_t most_channels) {
 std::string describe(const char* kernel, const Shape& s) {
   const Window& w = s.window;
   std::string text = kernel;
-  for (const std::int64_t n : {w.height, w.width, s.channels, s.outputs, s.groups, w.kernel_h, w.kernel_w, w.stride_h, w.stride_w,
-                               w.padding_h, w.padding_w}) {
+  for (const std::int64_t n : {w.height, w.width, s.channels, s.outputs, s.groups, w.kernel_h, w.kernel_w, w.stride_h,
+                               w.stride_w, w.padding_h, w.padding_w}) {
     text += " " + std::to_string(n);
   }
   return text + " (h w c o g kh kw sh sw ph pw)";
@@ -54,7 +54,8 @@ std::size_t weight_size(const Shape& s) {
   return size_of(s.outputs * s.window.kernel_h * s.window.kernel_w * (s.channels / s.groups));
 }
 
-// Visits the products of output i in the order of the law: tap(weight index of its channel 0, input index of its channel 0).
+// Visits the products of output i in the order of the law: tap(weight index of its channel 0, input index of its
+// channel 0).
 template <class F>
 void each_tap(const Shape& s, std::int64_t i, F tap) {
   const Window& w = s.window;
@@ -93,7 +94,8 @@ void check_f32(Tally& tally, Random& random) {
     kernel->pack(shape, weight.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());
     const ConvF32Args args = {shape, in.data(), packed.data(), biased ? bias.data() : nullptr, out.data()};
-    in_pieces(random, s.window.out_height, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    in_pieces(random, s.window.out_height,
+              [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
     tally.expect(out.same(expected), describe(kernel->name, s));
   }
 }
@@ -127,7 +129,8 @@ void check_u8(Tally& tally, Random& random) {
     kernel->pack(shape, weight.data(), offset.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());
     const ConvU8Args args = {shape, in.data(), packed.data(), scale.data(), bias.data(), out.data()};
-    in_pieces(random, s.window.out_height, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    in_pieces(random, s.window.out_height,
+              [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
     tally.expect(out.same(expected), describe(kernel->name, s));
   }
 }
@@ -156,7 +159,8 @@ void check_i8(Tally& tally, Random& random) {
     kernel->pack(shape, weight.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());
     const ConvI8Args args = {shape, in.data(), in_scale.data(), packed.data(), scale.data(), bias.data(), out.data()};
-    in_pieces(random, s.window.out_height, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    in_pieces(random, s.window.out_height,
+              [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
     tally.expect(out.same(expected), describe(kernel->name, s));
   }
 }

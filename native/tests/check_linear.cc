@@ -23,7 +23,8 @@ void check_f32(Tally& tally, const LinearF32Shape& s, bool biased, Random& rando
     const LinearF32Args args = {s, in.data(), packed.data(), biased ? bias.data() : nullptr, out.data()};
     in_pieces(random, (s.outputs + kLinearF32Block - 1) / kLinearF32Block,
               [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
-    tally.expect(out.same(expected), std::string(kernel->name) + " " + std::to_string(s.inputs) + " to " + std::to_string(s.outputs));
+    tally.expect(out.same(expected),
+                 std::string(kernel->name) + " " + std::to_string(s.inputs) + " to " + std::to_string(s.outputs));
   }
 }
 
@@ -49,7 +50,8 @@ void check_i8(Tally& tally, const LinearI8Shape& s, Random& random) {
     const LinearI8Args args = {s, in.data(), in_scale.data(), packed.data(), scale.data(), bias.data(), out.data()};
     in_pieces(random, (s.outputs + kLinearI8Block - 1) / kLinearI8Block,
               [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
-    tally.expect(out.same(expected), std::string(kernel->name) + " " + std::to_string(s.inputs) + " to " + std::to_string(s.outputs));
+    tally.expect(out.same(expected),
+                 std::string(kernel->name) + " " + std::to_string(s.inputs) + " to " + std::to_string(s.outputs));
   }
 }
 

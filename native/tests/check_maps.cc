@@ -1,4 +1,5 @@
-// Ops on pixels and elements, and pools: every kernel, in pieces, against scalar.cc in one piece; sign and quantize against their law.
+// Ops on pixels and elements, and pools: every kernel, in pieces, against scalar.cc in one piece; sign and quantize
+// against their law.
 #include "channels/channels.h"
 #include "check.h"
 #include "elementwise/elementwise.h"
@@ -180,7 +181,8 @@ void check_pool(Tally& tally, int op, Random& random) {
     bool good = true;
     for (std::size_t i = 0; i < out.size(); ++i) {
       const std::int64_t pixel = static_cast<std::int64_t>(i) / channels;
-      const float expected = pooled(args, op, pixel / w.out_width, pixel % w.out_width, static_cast<std::int64_t>(i) % channels);
+      const float expected =
+          pooled(args, op, pixel / w.out_width, pixel % w.out_width, static_cast<std::int64_t>(i) % channels);
       good = good && std::memcmp(&out[i], &expected, sizeof(float)) == 0;
     }
     tally.expect(good, std::string(kernel->name) + " op " + std::to_string(op));

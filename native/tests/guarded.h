@@ -16,7 +16,8 @@ enum class Guard { kAfter, kBefore };
 template <class T>
 class Guarded {
  public:
-  // Behind the array there is at most `alignment` - 1 bytes before the page; they hold a mark that the destructor checks.
+  // Behind the array there is at most `alignment` - 1 bytes before the page; they hold a mark that the destructor
+  // checks.
   Guarded(std::size_t count, Guard guard, std::size_t alignment = alignof(T)) : count_(count) {
     const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     const std::size_t bytes = count * sizeof(T);
@@ -35,7 +36,8 @@ class Guarded {
   ~Guarded() {
     for (const unsigned char* p = reinterpret_cast<unsigned char*>(data_ + count_); p < end_; ++p) {
       if (*p != kMark) {
-        std::fprintf(stderr, "a write %td bytes behind an array\n", p - reinterpret_cast<unsigned char*>(data_ + count_));
+        std::fprintf(stderr, "a write %td bytes behind an array\n",
+                     p - reinterpret_cast<unsigned char*>(data_ + count_));
         std::abort();
       }
     }

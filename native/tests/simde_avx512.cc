@@ -1,4 +1,5 @@
-// The AVX-512 kernel's own source, on any machine: SIMDe's emulation stands in for the instructions that this one may lack.
+// The AVX-512 kernel's own source, on any machine: SIMDe's emulation stands in for the instructions that this one may
+// lack.
 #include <immintrin.h>
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>

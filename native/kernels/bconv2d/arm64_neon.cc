@@ -1,6 +1,6 @@
-// The scheme of the AVX-512 kernel in 128 bits: a register holds one word of 64 channels of two outputs, and the word of a pixel is
-// broadcast against it, so there is no sum across lanes. cnt counts bytes; up to 31 words add up in bytes before they widen.
-// A tile is up to four pixels of a row against eight outputs: sixteen sums in registers.
+// The scheme of the AVX-512 kernel in 128 bits: a register holds one word of 64 channels of two outputs, and the word
+// of a pixel is broadcast against it, so there is no sum across lanes. cnt counts bytes; up to 31 words add up in bytes
+// before they widen. A tile is up to four pixels of a row against eight outputs: sixteen sums in registers.
 //
 // Packed weights: blocks of 8 outputs x kh x kw x words x 8 u64; outputs past the last are zeros.
 #include <arm_neon.h>
@@ -21,7 +21,9 @@ int64_t words_of(int64_t channels) { return (channels + 63) / 64; }
 
 bool supports(const BConv2dShape& s) { return s.groups == 1; }
 
-int64_t block_words(const BConv2dShape& s) { return s.window.kernel_h * s.window.kernel_w * words_of(s.channels) * kBlock; }
+int64_t block_words(const BConv2dShape& s) {
+  return s.window.kernel_h * s.window.kernel_w * words_of(s.channels) * kBlock;
+}
 
 uint64_t packed_bytes(const BConv2dShape& s) {
   return static_cast<uint64_t>((s.outputs + kBlock - 1) / kBlock * block_words(s)) * 8;
@@ -67,7 +69,8 @@ void count_words(const uint64_t* in, int64_t step, const uint64_t* weight, int64
   }
   for (int m = 0; m < kPixels; ++m) {
     for (int half = 0; half < 2; ++half) {
-      const uint32x4_t low = vpaddlq_u16(vpaddlq_u8(bytes[m][2 * half]));       // output 0 in lanes 0 and 1, output 1 in 2 and 3
+      const uint32x4_t low =
+          vpaddlq_u16(vpaddlq_u8(bytes[m][2 * half]));  // output 0 in lanes 0 and 1, output 1 in 2 and 3
       const uint32x4_t high = vpaddlq_u16(vpaddlq_u8(bytes[m][2 * half + 1]));  // outputs 2 and 3
       counts[m][half] = vaddq_s32(counts[m][half], vreinterpretq_s32_u32(vpaddq_u32(low, high)));
     }

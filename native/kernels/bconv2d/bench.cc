@@ -18,10 +18,12 @@ struct Case {
 };
 
 constexpr Case kCases[] = {
-    {"3x3 32-32 @112", 112, 32, 32, 3, 1},  {"1x1 32-64 @112", 112, 32, 64, 1, 1},  {"3x3 64-64 @56", 56, 64, 64, 3, 1},
-    {"3x3 128-128 @28", 28, 128, 128, 3, 1}, {"3x3 256-256 @14", 14, 256, 256, 3, 1}, {"3x3 512-512 @14", 14, 512, 512, 3, 1},
-    {"3x3 512-512 @7", 7, 512, 512, 3, 1},  {"3x3 1024-1024 @7", 7, 1024, 1024, 3, 1}, {"1x1 128-128 @56", 56, 128, 128, 1, 1},
-    {"1x1 512-512 @14", 14, 512, 512, 1, 1}, {"1x1 1024-1024 @7", 7, 1024, 1024, 1, 1},
+    {"3x3 32-32 @112", 112, 32, 32, 3, 1},     {"1x1 32-64 @112", 112, 32, 64, 1, 1},
+    {"3x3 64-64 @56", 56, 64, 64, 3, 1},       {"3x3 128-128 @28", 28, 128, 128, 3, 1},
+    {"3x3 256-256 @14", 14, 256, 256, 3, 1},   {"3x3 512-512 @14", 14, 512, 512, 3, 1},
+    {"3x3 512-512 @7", 7, 512, 512, 3, 1},     {"3x3 1024-1024 @7", 7, 1024, 1024, 3, 1},
+    {"1x1 128-128 @56", 56, 128, 128, 1, 1},   {"1x1 512-512 @14", 14, 512, 512, 1, 1},
+    {"1x1 1024-1024 @7", 7, 1024, 1024, 1, 1},
 };
 
 struct AlignedDelete {
@@ -50,7 +52,8 @@ std::vector<float> random_floats(int64_t count, float scale, std::mt19937_64& ra
 void time_kernel(const BConv2dKernel& kernel, const Case& c, double seconds) {
   const int64_t pad = c.kernel / 2;
   const int64_t out = (c.size + 2 * pad - c.kernel) / c.stride + 1;
-  const BConv2dShape shape = {{c.size, c.size, out, out, c.kernel, c.kernel, c.stride, c.stride, pad, pad}, c.channels, c.outputs, 1, 0};
+  const BConv2dShape shape = {
+      {c.size, c.size, out, out, c.kernel, c.kernel, c.stride, c.stride, pad, pad}, c.channels, c.outputs, 1, 0};
   if (!isa_available(kernel.isa) || !kernel.supports(shape)) {
     std::printf("%-18s %-28s cannot run here\n", c.name, kernel.name);
     return;
@@ -65,8 +68,8 @@ void time_kernel(const BConv2dKernel& kernel, const Case& c, double seconds) {
   const size_t bytes = (static_cast<size_t>(kernel.packed_bytes(shape)) + 63) / 64 * 64;
   void* packed = std::aligned_alloc(64, bytes);
   kernel.pack(shape, weight.data(), packed);
-  const BConv2dArgs args = {shape,     in.data(),    packed,  scale.data(), shift.data(), real.data(), c.outputs,
-                            scale.data(), nullptr, real.data(), shift.data(), bits.data()};
+  const BConv2dArgs args = {shape,     in.data(),    packed,  scale.data(), shift.data(), real.data(),
+                            c.outputs, scale.data(), nullptr, real.data(),  shift.data(), bits.data()};
   std::vector<double> times;
   double total = 0;
   while (total < seconds || times.size() < 5) {

@@ -176,8 +176,13 @@ void pack(const BConv2dShape& shape, const uint64_t* weight, void* packed) {
 void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
   const BConv2dShape& s = args.shape;
   const int64_t group_channels = s.channels / s.groups;
-  const Layer layer = {&s, args.in, static_cast<const uint64_t*>(args.packed), words_of(s.channels), group_channels,
-                       s.outputs / s.groups, words_of(group_channels)};
+  const Layer layer = {&s,
+                       args.in,
+                       static_cast<const uint64_t*>(args.packed),
+                       words_of(s.channels),
+                       group_channels,
+                       s.outputs / s.groups,
+                       words_of(group_channels)};
   for (int64_t oh = begin; oh < end; ++oh) {
     for (int64_t ow = 0; ow < s.window.out_width; ++ow) {
       run_pixel(args, layer, oh, ow);

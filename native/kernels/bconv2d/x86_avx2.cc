@@ -1,13 +1,15 @@
-// AVX2 has no vector popcount; a shuffle is a table of sixteen entries. A byte holds four bits of one output's weights: 32
-// outputs are a register of indices, and the table belongs to four channels of TWO pixels a and b:
+// AVX2 has no vector popcount; a shuffle is a table of sixteen entries. A byte holds four bits of one output's weights:
+// 32 outputs are a register of indices, and the table belongs to four channels of TWO pixels a and b:
 //   entry i = popcount(a ^ i) + 16 * popcount(b ^ i)
-// so a look-up counts 4 bits x 2 pixels x 32 outputs. Three of them (<= 12 a nibble) add up to v, and two byte sums follow it:
+// so a look-up counts 4 bits x 2 pixels x 32 outputs. Three of them (<= 12 a nibble) add up to v, and two byte sums
+// follow it:
 //   all = sum v                 = [A0 + 16 B0, A1 + 16 B1]   (a pair of neighbouring bytes, modulo 256 each)
 //   mix = sum (v as u16) >> 4   = [B0 + 16 A1, B1]
 // From the bytes B1, then A1, B0 and A0 come back exactly as long as none exceeds 255: after 63 look-ups, 252 bits.
 //
-// Packed weights: blocks of 32 outputs x kh x row x 32 bytes, where a row is the nibbles of kw x channels, in units of 32
-// channels (nibbles 0 2 4 6 1 3 5 7), filled up with zeros to a multiple of three. Then the ones of each tap: kh x kw x outputs.
+// Packed weights: blocks of 32 outputs x kh x row x 32 bytes, where a row is the nibbles of kw x channels, in units of
+// 32 channels (nibbles 0 2 4 6 1 3 5 7), filled up with zeros to a multiple of three. Then the ones of each tap: kh x
+// kw x outputs.
 #include <immintrin.h>
 #include <string.h>
 
@@ -17,10 +19,10 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 32;              // outputs of one register
-constexpr int64_t kMaxNibbles = 8192;       // of a window: u16 holds its counts
-constexpr int64_t kIndices = 16384;         // u16 on the stack: at least two pairs of pixels
-constexpr int64_t kFlush = 21;              // triples between two flushes
+constexpr int64_t kBlock = 32;         // outputs of one register
+constexpr int64_t kMaxNibbles = 8192;  // of a window: u16 holds its counts
+constexpr int64_t kIndices = 16384;    // u16 on the stack: at least two pairs of pixels
+constexpr int64_t kFlush = 21;         // triples between two flushes
 
 struct Tables {
   uint8_t entry[256][16];
@@ -54,7 +56,8 @@ Layout layout_of(const BConv2dShape& s) {
 }
 
 bool supports(const BConv2dShape& s) {
-  return s.groups == 1 && s.window.kernel_h <= kMaxNibbles && layout_of(s).row_nibbles <= kMaxNibbles / s.window.kernel_h;
+  return s.groups == 1 && s.window.kernel_h <= kMaxNibbles &&
+         layout_of(s).row_nibbles <= kMaxNibbles / s.window.kernel_h;
 }
 
 uint64_t packed_bytes(const BConv2dShape& s) {
@@ -155,8 +158,8 @@ void store_counts(uint16_t* out, __m256i even, __m256i odd) {
 
 // Differing bits of kPairs pairs of pixels with kBlocks blocks of outputs.
 template <int kPairs, int kBlocks>
-void count_tile(const uint16_t* indices, int64_t pair_stride, const uint8_t* weight, int64_t block_stride, int64_t triples,
-                uint16_t* counts) {
+void count_tile(const uint16_t* indices, int64_t pair_stride, const uint8_t* weight, int64_t block_stride,
+                int64_t triples, uint16_t* counts) {
   const uint8_t* tables = &kTables.entry[0][0];
   Counts sums[kPairs][kBlocks] = {};
   for (int64_t t = 0; t < triples;) {

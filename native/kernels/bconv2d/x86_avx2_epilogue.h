@@ -1,4 +1,5 @@
-// From counts of differing bits to reals and bits, eight outputs at a time. Part of x86_avx2.cc alone, built with its flags.
+// From counts of differing bits to reals and bits, eight outputs at a time. Part of x86_avx2.cc alone, built with its
+// flags.
 #ifndef REACTNET_KERNELS_BCONV2D_X86_AVX2_EPILOGUE_H_
 #define REACTNET_KERNELS_BCONV2D_X86_AVX2_EPILOGUE_H_
 

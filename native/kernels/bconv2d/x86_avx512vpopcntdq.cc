@@ -1,6 +1,6 @@
-// AVX-512 has a vector popcount. A register holds one word of 64 channels of eight outputs; the activation word of a pixel is
-// broadcast against it, so there is no sum across lanes: three instructions (xor, popcnt, add) count 512 products.
-// A tile is kTile pixels of a row against two registers of outputs, its counts stay in registers.
+// AVX-512 has a vector popcount. A register holds one word of 64 channels of eight outputs; the activation word of a
+// pixel is broadcast against it, so there is no sum across lanes: three instructions (xor, popcnt, add) count 512
+// products. A tile is kTile pixels of a row against two registers of outputs, its counts stay in registers.
 //
 // Packed weights: blocks of 16 outputs x kh x kw x words x 16 u64; outputs past the last are zeros.
 #include <immintrin.h>
@@ -11,10 +11,10 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 16;         // outputs of two registers
-constexpr int64_t kTileOutputs = 64;   // a word of bits
-constexpr int64_t kTile = 8;           // pixels: 16 sums in registers
-constexpr int64_t kMaxWords = 1024;    // of a pixel: 65,536 channels
+constexpr int64_t kBlock = 16;        // outputs of two registers
+constexpr int64_t kTileOutputs = 64;  // a word of bits
+constexpr int64_t kTile = 8;          // pixels: 16 sums in registers
+constexpr int64_t kMaxWords = 1024;   // of a pixel: 65,536 channels
 
 int64_t words_of(int64_t channels) { return (channels + 63) / 64; }
 

@@ -7,9 +7,9 @@
 #ifndef REACTNET_KERNELS_CHANNELS_CHANNELS_H_
 #define REACTNET_KERNELS_CHANNELS_CHANNELS_H_
 
+#include <stdint.h>
 #include "isa.h"
 #include "kernel_list.h"
-#include <stdint.h>
 
 namespace reactnet {
 

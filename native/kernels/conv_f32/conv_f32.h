@@ -1,6 +1,6 @@
-// conv_f32: acc = +0; for kh, kw, then ci of the group: acc = acc + (x * w), outside taps skipped; y = acc + bias[o], or acc.
-// The order of the sum is the law, so kernels vectorise over outputs. Weights in the file: (O, kh, kw, C / G); f16 ones are
-// decoded to f32 before `pack`.
+// conv_f32: acc = +0; for kh, kw, then ci of the group: acc = acc + (x * w), outside taps skipped; y = acc + bias[o],
+// or acc. The order of the sum is the law, so kernels vectorise over outputs. Weights in the file: (O, kh, kw, C / G);
+// f16 ones are decoded to f32 before `pack`.
 #ifndef REACTNET_KERNELS_CONV_F32_CONV_F32_H_
 #define REACTNET_KERNELS_CONV_F32_CONV_F32_H_
 

@@ -1,5 +1,6 @@
-// Packed weights: groups x blocks of outputs x kh x kw x ci x kBlock, the last block of a group filled up with zeros; depthwise
-// ones (one input and one output a group): kh x kw x channel. The inner loops run over outputs, for the compiler to vectorise.
+// Packed weights: groups x blocks of outputs x kh x kw x ci x kBlock, the last block of a group filled up with zeros;
+// depthwise ones (one input and one output a group): kh x kw x channel. The inner loops run over outputs, for the
+// compiler to vectorise.
 #include <string.h>
 
 #include "conv_f32/conv_f32.h"
@@ -16,7 +17,8 @@ struct Group {
 Group group_of(const ConvF32Shape& s) {
   const int64_t outputs = s.outputs / s.groups;
   const int64_t channels = s.channels / s.groups;
-  return {channels, outputs, (outputs + kBlock - 1) / kBlock, s.window.kernel_h * s.window.kernel_w * channels * kBlock};
+  return {channels, outputs, (outputs + kBlock - 1) / kBlock,
+          s.window.kernel_h * s.window.kernel_w * channels * kBlock};
 }
 
 bool depthwise(const ConvF32Shape& s) { return s.groups > 1 && s.channels == s.groups && s.outputs == s.groups; }
@@ -55,8 +57,8 @@ void accumulate(float* acc, const float* __restrict x, const float* __restrict w
   memcpy(acc, sum, sizeof(sum));
 }
 
-void block_at(const ConvF32Args& args, const Group& g, const float* weight, int64_t oh, int64_t ow, int64_t first_channel,
-              float* acc) {
+void block_at(const ConvF32Args& args, const Group& g, const float* weight, int64_t oh, int64_t ow,
+              int64_t first_channel, float* acc) {
   const ConvF32Shape& s = args.shape;
   const Window& w = s.window;
   const Taps rows = inside_rows(w, oh);

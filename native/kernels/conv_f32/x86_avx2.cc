@@ -1,5 +1,6 @@
-// A tile is up to six pixels of an output row against sixteen outputs: twelve sums in registers, so that the latency of an addition,
-// which the law does not allow to fuse with its product, is hidden. Each sum still runs in the order of the law.
+// A tile is up to six pixels of an output row against sixteen outputs: twelve sums in registers, so that the latency of
+// an addition, which the law does not allow to fuse with its product, is hidden. Each sum still runs in the order of
+// the law.
 //
 // Packed weights: blocks of 16 outputs x kh x kw x ci x 16, the last block filled up with zeros.
 #include <immintrin.h>
@@ -96,7 +97,8 @@ void run_pixels(const ConvF32Args& args, int64_t oh, int64_t ow, int64_t pixels,
   const Tile tile = {any ? args.in + (row * w.width + column) * s.channels : args.in, w.stride_w * s.channels,
                      w.width * s.channels, any ? kh : Taps{0, 0}, kw};
   using RunTile = void (*)(const ConvF32Args&, const Tile&, int64_t, float*);
-  static constexpr RunTile kTiles[kTile] = {run_tile<1>, run_tile<2>, run_tile<3>, run_tile<4>, run_tile<5>, run_tile<6>};
+  static constexpr RunTile kTiles[kTile] = {run_tile<1>, run_tile<2>, run_tile<3>,
+                                            run_tile<4>, run_tile<5>, run_tile<6>};
   float* out = args.out + (oh * w.out_width + ow) * s.outputs;
   for (int64_t first = 0; first < s.outputs; first += kBlock) {
     kTiles[pixels - 1](args, tile, first, out);

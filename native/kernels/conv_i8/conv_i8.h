@@ -1,5 +1,5 @@
-// conv_i8: acc (int32) = sum of w * q over inside taps and the channels of the group;  y = ((f32(acc) * s) * scale[o]) + bias[o],
-// s = the image's scale. f32(acc) rounds to nearest even. Weights in the file: I8 (O, kh, kw, C / G).
+// conv_i8: acc (int32) = sum of w * q over inside taps and the channels of the group;  y = ((f32(acc) * s) * scale[o])
+// + bias[o], s = the image's scale. f32(acc) rounds to nearest even. Weights in the file: I8 (O, kh, kw, C / G).
 #ifndef REACTNET_KERNELS_CONV_I8_CONV_I8_H_
 #define REACTNET_KERNELS_CONV_I8_CONV_I8_H_
 

@@ -1,4 +1,5 @@
-// Packed weights: groups x blocks of outputs x kh x kw x ci x kBlock as int16, the last block of a group filled up with zeros.
+// Packed weights: groups x blocks of outputs x kh x kw x ci x kBlock as int16, the last block of a group filled up with
+// zeros.
 #include <string.h>
 
 #include "conv_i8/conv_i8.h"
@@ -15,7 +16,8 @@ struct Group {
 Group group_of(const ConvI8Shape& s) {
   const int64_t outputs = s.outputs / s.groups;
   const int64_t channels = s.channels / s.groups;
-  return {channels, outputs, (outputs + kBlock - 1) / kBlock, s.window.kernel_h * s.window.kernel_w * channels * kBlock};
+  return {channels, outputs, (outputs + kBlock - 1) / kBlock,
+          s.window.kernel_h * s.window.kernel_w * channels * kBlock};
 }
 
 bool supports(const ConvI8Shape&) { return true; }
@@ -48,8 +50,8 @@ void accumulate(int32_t* acc, const int8_t* __restrict x, const int16_t* __restr
   }
 }
 
-void block_at(const ConvI8Args& args, const Group& g, const int16_t* weight, int64_t oh, int64_t ow, int64_t first_channel,
-              int32_t* acc) {
+void block_at(const ConvI8Args& args, const Group& g, const int16_t* weight, int64_t oh, int64_t ow,
+              int64_t first_channel, int32_t* acc) {
   const ConvI8Shape& s = args.shape;
   const Window& w = s.window;
   const Taps rows = inside_rows(w, oh);

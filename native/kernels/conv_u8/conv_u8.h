@@ -1,5 +1,5 @@
-// conv_u8, the integer stem: acc (int32) = sum over inside taps of (sum_c w * x - offset);  y = (f32(acc) * scale[o]) + bias[o].
-// Weights in the file: I8 or I16 (O, kh, kw, C); offset: I32 (O, kh, kw).
+// conv_u8, the integer stem: acc (int32) = sum over inside taps of (sum_c w * x - offset);  y = (f32(acc) * scale[o]) +
+// bias[o]. Weights in the file: I8 or I16 (O, kh, kw, C); offset: I32 (O, kh, kw).
 #ifndef REACTNET_KERNELS_CONV_U8_CONV_U8_H_
 #define REACTNET_KERNELS_CONV_U8_CONV_U8_H_
 

@@ -1,5 +1,5 @@
-// Packed weights, all int32: blocks of outputs x kh x kw x (the offset, then C weights) x kBlock, the last block filled up with
-// zeros. The offset is one more channel, negated, whose input is 1.
+// Packed weights, all int32: blocks of outputs x kh x kw x (the offset, then C weights) x kBlock, the last block filled
+// up with zeros. The offset is one more channel, negated, whose input is 1.
 #include <string.h>
 
 #include "conv_u8/conv_u8.h"
@@ -58,7 +58,8 @@ void run_block(const ConvU8Args& args, int64_t block, int64_t oh, int64_t ow) {
     for (int64_t kw = columns.begin; kw < columns.end; ++kw) {
       const int64_t ih = oh * w.stride_h - w.padding_h + kh;
       const int64_t iw = ow * w.stride_w - w.padding_w + kw;
-      accumulate(acc, args.in + (ih * w.width + iw) * s.channels, weight + (kh * w.kernel_w + kw) * tap_numbers(s), s.channels);
+      accumulate(acc, args.in + (ih * w.width + iw) * s.channels, weight + (kh * w.kernel_w + kw) * tap_numbers(s),
+                 s.channels);
     }
   }
   float* out = args.out + (oh * w.out_width + ow) * s.outputs;

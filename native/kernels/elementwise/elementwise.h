@@ -10,9 +10,9 @@
 #ifndef REACTNET_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 #define REACTNET_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 
+#include <stdint.h>
 #include "isa.h"
 #include "kernel_list.h"
-#include <stdint.h>
 
 namespace reactnet {
 
@@ -21,11 +21,12 @@ inline constexpr int kElementwiseOps = 9;
 
 struct ElementwiseArgs {
   int64_t channels;
-  const float* in;      // pixels * channels
-  const float* second;  // add, mul: the second input. affine: scale; prelu: slope (both of length channels). clip: bounds (2)
+  const float* in;  // pixels * channels
+  const float*
+      second;  // add, mul: the second input. affine: scale; prelu: slope (both of length channels). clip: bounds (2)
   bool second_is_pixel;  // add, mul: it has one pixel only
-  const float* shift;   // affine: channels
-  float* out;           // pixels * channels; may be `in`, or `second` where that has the same shape
+  const float* shift;    // affine: channels
+  float* out;            // pixels * channels; may be `in`, or `second` where that has the same shape
 };
 
 using ElementwiseRun = void (*)(const ElementwiseArgs& args, int64_t begin, int64_t end);  // pixels begin to end - 1

@@ -1,11 +1,12 @@
 // linear_f32: acc = +0; for i over h, w, c: acc = acc + (x[i] * w[o, i]);  y = acc + bias[o], or acc.
-// The order of the sum is the law, so kernels vectorise over outputs. Weights in the file: (O, I); f16 ones are decoded first.
+// The order of the sum is the law, so kernels vectorise over outputs. Weights in the file: (O, I); f16 ones are decoded
+// first.
 #ifndef REACTNET_KERNELS_LINEAR_F32_LINEAR_F32_H_
 #define REACTNET_KERNELS_LINEAR_F32_LINEAR_F32_H_
 
+#include <stdint.h>
 #include "isa.h"
 #include "kernel_list.h"
-#include <stdint.h>
 
 namespace reactnet {
 

@@ -43,7 +43,8 @@ void run_block(const LinearF32Args& args, int64_t block) {
 
 void run(const LinearF32Args& args, int64_t begin, int64_t end) {
   const int64_t blocks = blocks_of(args.shape);
-  for (int64_t block = begin * (kLinearF32Block / kLanes); block < end * (kLinearF32Block / kLanes) && block < blocks; ++block) {
+  for (int64_t block = begin * (kLinearF32Block / kLanes); block < end * (kLinearF32Block / kLanes) && block < blocks;
+       ++block) {
     run_block(args, block);
   }
 }

@@ -1,5 +1,5 @@
-// A unit of work is eight registers of sums, enough to hide the latency of an addition, which the law does not allow to fuse with
-// its product. The weights are read once, in order: their memory sets the speed.
+// A unit of work is eight registers of sums, enough to hide the latency of an addition, which the law does not allow to
+// fuse with its product. The weights are read once, in order: their memory sets the speed.
 //
 // Packed weights: units of 64 outputs x inputs x 64, the last unit filled up with zeros.
 #include <immintrin.h>
@@ -51,7 +51,8 @@ void run_unit(const LinearF32Args& args, int64_t unit) {
     }
     const int64_t left = args.shape.outputs - first < 8 ? args.shape.outputs - first : 8;
     const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(left)), lane);
-    const __m256 y = args.bias == nullptr ? sum[r] : _mm256_add_ps(sum[r], _mm256_maskload_ps(args.bias + first, lanes));
+    const __m256 y =
+        args.bias == nullptr ? sum[r] : _mm256_add_ps(sum[r], _mm256_maskload_ps(args.bias + first, lanes));
     _mm256_maskstore_ps(args.out + first, lanes, y);
   }
 }

@@ -1,11 +1,11 @@
-// linear_i8: acc (int32) = sum over i of w[o, i] * q[i];  y = ((f32(acc) * s) * scale[o]) + bias[o], s = the image's scale.
-// f32(acc) rounds to nearest even. Weights in the file: I8 (O, I).
+// linear_i8: acc (int32) = sum over i of w[o, i] * q[i];  y = ((f32(acc) * s) * scale[o]) + bias[o], s = the image's
+// scale. f32(acc) rounds to nearest even. Weights in the file: I8 (O, I).
 #ifndef REACTNET_KERNELS_LINEAR_I8_LINEAR_I8_H_
 #define REACTNET_KERNELS_LINEAR_I8_LINEAR_I8_H_
 
+#include <stdint.h>
 #include "isa.h"
 #include "kernel_list.h"
-#include <stdint.h>
 
 namespace reactnet {
 

@@ -1,7 +1,8 @@
 // Pools, a channel at a time:
 //   avg           s = +0; s = s + x over the inside taps in h, w order;  y = s / f32(number of inside taps)
 //   max           m = first inside tap; m = x > m ? x : m for the others, in h, w order
-//   adaptive_avg  as avg; bin i of o covers floor(i H / o) to ceil((i + 1) H / o) - 1. The window gives the four sizes only.
+//   adaptive_avg  as avg; bin i of o covers floor(i H / o) to ceil((i + 1) H / o) - 1. The window gives the four sizes
+//   only.
 // global_avg_pool is adaptive_avg to one pixel.
 #ifndef REACTNET_KERNELS_POOL_POOL_H_
 #define REACTNET_KERNELS_POOL_POOL_H_

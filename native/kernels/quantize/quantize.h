@@ -5,15 +5,15 @@
 #ifndef REACTNET_KERNELS_QUANTIZE_QUANTIZE_H_
 #define REACTNET_KERNELS_QUANTIZE_QUANTIZE_H_
 
+#include <stdint.h>
 #include "isa.h"
 #include "kernel_list.h"
-#include <stdint.h>
 
 namespace reactnet {
 
 struct QuantizeArgs {
   const float* in;
-  float max;     // m of the whole image
+  float max;  // m of the whole image
   int8_t* out;
   float* scale;  // one; written by the call whose begin is 0
 };

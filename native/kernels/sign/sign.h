@@ -2,9 +2,9 @@
 #ifndef REACTNET_KERNELS_SIGN_SIGN_H_
 #define REACTNET_KERNELS_SIGN_SIGN_H_
 
+#include <stdint.h>
 #include "isa.h"
 #include "kernel_list.h"
-#include <stdint.h>
 
 namespace reactnet {
 
