@@ -1,7 +1,6 @@
 // bconv2d: a binary convolution and the element-wise nodes behind it, in one pass over the output.
 //
-//   acc = sum of w * x over taps and the channels of the group;  outside taps count as padding_value (0: they are
-//   skipped)
+//   acc = sum of w * x over taps and the channels of the group;  outside taps count as padding_value (0: skipped)
 //       = taps' channels - 2 * popcount(x ^ w), tap by tap
 //   y   = f32(acc)                            exact
 //   y   = (y * scale[o]) + shift[o]           if scale
@@ -12,8 +11,8 @@
 //   out_bits[pixel] bit o = (y + next_shift[o]) >= 0   if out_bits
 //
 // One rounding for each operation written above: every kernel returns the bits of scalar.cc.
-// Bits: channel c is bit c % 64 of word c / 64; tail bits are 0. Weights in the file: U64 (O, kh, kw, ceil(C / G /
-// 64)).
+// Bits: channel c is bit c % 64 of word c / 64; tail bits are 0.
+// Weights in the file: U64 (O, kh, kw, ceil(C / G / 64)).
 #ifndef REACTNET_KERNELS_BCONV2D_BCONV2D_H_
 #define REACTNET_KERNELS_BCONV2D_BCONV2D_H_
 

@@ -8,6 +8,7 @@
 #define REACTNET_KERNELS_CHANNELS_CHANNELS_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 

@@ -11,6 +11,7 @@
 #define REACTNET_KERNELS_ELEMENTWISE_ELEMENTWISE_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 

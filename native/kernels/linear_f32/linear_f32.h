@@ -5,6 +5,7 @@
 #define REACTNET_KERNELS_LINEAR_F32_LINEAR_F32_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 

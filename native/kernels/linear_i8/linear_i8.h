@@ -4,6 +4,7 @@
 #define REACTNET_KERNELS_LINEAR_I8_LINEAR_I8_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 

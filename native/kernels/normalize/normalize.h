@@ -3,6 +3,7 @@
 #define REACTNET_KERNELS_NORMALIZE_NORMALIZE_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 

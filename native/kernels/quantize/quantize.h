@@ -6,6 +6,7 @@
 #define REACTNET_KERNELS_QUANTIZE_QUANTIZE_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 

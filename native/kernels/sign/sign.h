@@ -3,6 +3,7 @@
 #define REACTNET_KERNELS_SIGN_SIGN_H_
 
 #include <stdint.h>
+
 #include "isa.h"
 #include "kernel_list.h"
 
