@@ -36,6 +36,17 @@ static inline Taps inside_columns(const Window& w, int64_t ow) {
   return inside_taps(ow * w.stride_w - w.padding_w, w.kernel_w, w.width);
 }
 
+// Where the run of outputs ends that begins at `ow` and has the same taps inside as it: at most `most` of one row.
+static inline int64_t same_columns_end(const Window& w, int64_t ow, int64_t most) {
+  const Taps first = inside_columns(w, ow);
+  int64_t end = ow + 1;
+  while (end < w.out_width && end < ow + most && inside_columns(w, end).begin == first.begin &&
+         inside_columns(w, end).end == first.end) {
+    ++end;
+  }
+  return end;
+}
+
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_WINDOW_H_

@@ -220,11 +220,7 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
     const Taps kh = inside_rows(w, oh);
     for (int64_t ow = 0; ow < w.out_width;) {
       const Taps kw = inside_columns(w, ow);
-      int64_t next = ow + 1;
-      while (next < w.out_width && next < ow + kTile && inside_columns(w, next).begin == kw.begin &&
-             inside_columns(w, next).end == kw.end) {
-        ++next;
-      }
+      const int64_t next = same_columns_end(w, ow, kTile);
       run_tile(args, oh, ow, next - ow, kh, kw);
       ow = next;
     }
