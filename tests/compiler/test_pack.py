@@ -184,7 +184,7 @@ def test_a_target_that_cannot_be_written_leaves_nothing(carded: nn.Module, tmp_p
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"image_size": DIGITS, "ends": "integer"}, "integer"), ({}, "no image size")],
+    [({"image_size": DIGITS, "ends": "half"}, "half"), ({}, "no image size")],
 )
 def test_what_cannot_be_compiled_is_refused(model: nn.Module, tmp_path: Path, options: dict, word: str) -> None:
     with pytest.raises(ReactnetError, match=word):

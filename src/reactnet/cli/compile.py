@@ -16,6 +16,9 @@ def compile_(
     ends: Annotated[
         Literal["float", "integer"], Parameter(help="Arithmetic of the first and last layer: float32, or integers.")
     ] = "float",
+    stem_bits: Annotated[
+        Literal["8", "16"], Parameter(help="With integer ends: bits of a weight in the first layer.")
+    ] = "8",
 ) -> None:
     """Compile a trained model to a packed one-bit file, and report what became of each layer."""
     from reactnet.compiler import compile as compile_model
@@ -23,4 +26,5 @@ def compile_(
 
     if output.is_dir():
         raise ReactnetError(f"{output}: a folder", hint=f"name the file to write: {output / 'model.rnet'}")
-    print(compile_model(load_model(model), output, ends=ends))
+    bits: Literal[8, 16] = 16 if stem_bits == "16" else 8
+    print(compile_model(load_model(model), output, ends=ends, stem_bits=bits))

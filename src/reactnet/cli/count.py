@@ -1,6 +1,6 @@
 """`reactnet count`: what a model costs, before it is trained."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -15,21 +15,24 @@ def count(
     /,
     *,
     image_size: Annotated[int | None, Parameter(help="Side of the images in pixels; else the model's own.")] = None,
+    ends: Annotated[Literal["float", "integer"], Parameter(help="Ends of the packed file, as compile takes it.")] = (
+        "float"
+    ),
     layers: Annotated[bool, Parameter(help="Print each layer too.")] = False,
     json: Json = False,
 ) -> None:
     """Count parameters, operations and packed bytes of a model."""
-    found = costs(model, image_size)
+    found = costs(model, image_size, ends)
     if json:
         print_json(found)
     else:
         _print(found, layers=layers)
 
 
-def costs(name: str, image_side: int | None) -> dict[str, Any]:
+def costs(name: str, image_side: int | None, ends: Literal["float", "integer"] = "float") -> dict[str, Any]:
     """Everything that `count` shows, for programs. The model is made without weights: shapes alone decide.
 
-    `packed_bytes` is the file of a trained model, without class names and provenance.
+    `packed_bytes` is the file of a trained model with such `ends`, without class names and provenance.
     """
     import torch
 
@@ -56,7 +59,7 @@ def costs(name: str, image_side: int | None) -> dict[str, Any]:
         "flops": total.flops,
         "ops": total.ops,
         "flops_full": total.flops_full,
-        "packed_bytes": packed_bytes(compile_graph(model, image_size=(height, width, channels)).graph),
+        "packed_bytes": packed_bytes(compile_graph(model, image_size=(height, width, channels), ends=ends).graph),
         "layers": [
             {
                 "name": layer.name,

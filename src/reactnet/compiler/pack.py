@@ -8,11 +8,13 @@ from typing import Any, Literal
 from torch import nn
 
 from reactnet.compiler.fold import fold
+from reactnet.compiler.integer import STEM_BITS, integer_ends
 from reactnet.compiler.lower import Lowered, lower_network
 from reactnet.compiler.network import Network
 from reactnet.compiler.report import Report, make_rows
 from reactnet.errors import ReactnetError
 from reactnet.graph import Graph, Preprocessing, packed_size, save
+from reactnet.graph.check import ENDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +34,16 @@ def compile(  # noqa: A001  # the verb of the command line, and of peers
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     ends: Literal["float", "integer"] = "float",
+    stem_bits: Literal[8, 16] = 8,
     provenance: Mapping[str, str] | None = None,
 ) -> Report:
     """Compile `model`, as it computes in eval mode, to a packed file, and report what became of each layer.
 
     What is left out is taken from the model's card (`model.reactnet`, which `load_model` sets): `image_size` (H, W) or
     (H, W, C), `preprocessing`, `class_names`, `provenance`. Without a card `image_size` is needed.
+
+    `ends="integer"` computes real layers with integers: the first on the pixels themselves, with weights of `stem_bits`
+    bits, the others on values rounded to 8 bits. No calibration data are needed: see `integer.py`.
 
     Raises ReactnetError for a layer without an op, weights that are missing or not finite, or a file that cannot be
     written; then nothing is left behind.
@@ -53,6 +59,7 @@ def compile(  # noqa: A001  # the verb of the command line, and of peers
         preprocessing=preprocessing,
         class_names=class_names,
         ends=ends,
+        stem_bits=stem_bits,
         provenance=provenance,
     )
     graph = compiled.graph
@@ -78,14 +85,14 @@ def compile_graph(
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     ends: Literal["float", "integer"] = "float",
+    stem_bits: Literal[8, 16] = 8,
     provenance: Mapping[str, str] | None = None,
 ) -> Compiled:
     """The same without writing: see `compile`.
 
     A model on the meta device, which has shapes but no weights, gives the graph of a trained one, and its size.
     """
-    if ends != "float":
-        raise ReactnetError(f"compile: ends is {ends!r}", hint="this version writes ends='float' only")
+    _check_ends(ends, stem_bits)
     card: Any = getattr(model, "reactnet", None)
     if card is not None:
         image_size = card.image_size if image_size is None else image_size
@@ -99,9 +106,22 @@ def compile_graph(
     name = type(model).__name__ if card is None else str(card.name)
     lowered = lower_network(model, size, name=name, preprocessing=preprocessing)
     folded = fold(lowered.network)
+    if ends == "integer":
+        folded = integer_ends(folded, lowered.preprocessing, stem_bits=stem_bits)
     names = () if class_names is None else tuple(class_names)
-    graph = folded.to_graph(preprocessing=lowered.preprocessing, class_names=names, provenance=provenance)
+    graph = folded.to_graph(preprocessing=lowered.preprocessing, class_names=names, provenance=provenance, ends=ends)
     return Compiled(lowered, folded, graph)
+
+
+def _check_ends(ends: str, stem_bits: int) -> None:
+    if ends not in ENDS:
+        raise ReactnetError(f"compile: ends is {ends!r}", hint="use 'float' or 'integer'")
+    if stem_bits not in STEM_BITS:
+        raise ReactnetError(f"compile: stem_bits is {stem_bits!r}", hint="use 8 or 16")
+    if ends == "float" and stem_bits != STEM_BITS[0]:
+        raise ReactnetError(
+            f"compile: stem_bits is {stem_bits}, but ends are float", hint="give ends='integer' too, or leave it out"
+        )
 
 
 def packed_bytes(graph: Graph) -> int:

@@ -80,6 +80,7 @@ def make_rows(model: nn.Module, lowered: Network, folded: Network, graph: Graph,
     for node in folded.nodes:
         for tensor in node.constants.values():
             kept[folded.origin[node.name]] += graph.constants[tensor].nbytes
+    arithmetic = _arithmetic(folded, graph)
     rows = []
     paths = list(dict.fromkeys(lowered.origin[node.name] for node in lowered.nodes))
     reads_image = {lowered.origin[node.name] for node in lowered.nodes if "normalize" in node.inputs}
@@ -92,8 +93,27 @@ def make_rows(model: nn.Module, lowered: Network, folded: Network, graph: Graph,
             continue
         kind = "pixels to float32" if layer is None else type(layer).__name__
         binary, why = (None, "") if layer is None else _judge(layer, path in reads_image, path == last)
+        why = "; ".join(part for part in (why, arithmetic.get(path, "")) if part)
         rows.append(Row(path, kind, binary, why, before, kept[path], zeros.get(path, 0)))
     return [*rows, *_never_called(modules, set(paths))]
+
+
+def _arithmetic(folded: Network, graph: Graph) -> dict[str, str]:
+    """How the real layers of a file with integer ends compute, by their paths."""
+    if graph.ends != "integer":
+        return {}
+    words = {
+        "conv_u8": "integers: pixels x {} weights",
+        "conv_i8": "integers: values x {} weights",
+        "linear_i8": "integers: values x {} weights",
+        "conv_f32": "stays float, {} weights",
+        "linear_f32": "stays float, {} weights",
+    }
+    return {
+        folded.origin[node.name]: words[node.op].format(graph.constants[node.constants["weight"]].dtype)
+        for node in folded.nodes
+        if node.op in words
+    }
 
 
 def _never_called(modules: Mapping[str, nn.Module], called: set[str]) -> list[Row]:
