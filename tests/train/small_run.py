@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from reactnet.data import ImageSet
+from reactnet.data.config import DataConfig
 from reactnet.train.feed import Feed
-from reactnet.train.recipe import DataConfig
 
 CLASSES = 4
 COMMIT = "c0ffee"  # a fixed one: someone may commit while these tests run
@@ -17,9 +17,6 @@ seed = 3
 threads = 1
 [data]
 name = "digits"
-random_shift = 1
-random_shift_probability = 0.5
-random_flip = true
 evaluate_on = "test"
 [phases.teacher]
 binarize = []
@@ -34,6 +31,10 @@ learning_rate = 0.002
 schedule = "linear_step"
 weight_decay = 1e-4
 weight_decay_on = ["convolutions"]
+[phases.teacher.augment]
+random_shift = 1
+random_shift_probability = 0.5
+random_flip = true
 [phases.student]
 binarize = ["activations", "weights"]
 carry = "all"
@@ -47,6 +48,10 @@ learning_rate = 0.01
 schedule = "cosine"
 weight_decay = 0.0
 weight_decay_on = []
+[phases.student.augment]
+random_shift = 1
+random_shift_probability = 0.5
+random_flip = true
 """
 
 
@@ -60,6 +65,6 @@ def images(seed: int, count: int) -> ImageSet:
     return ImageSet(pixels.astype(np.uint8), labels, tuple(f"class {i}" for i in range(CLASSES)))
 
 
-def small_feed(config: DataConfig, root: Path | None) -> Feed:
+def small_feed(config: DataConfig, root: Path | None, **options: object) -> Feed:
     assert root is None
     return Feed(config, images(0, 24), np.arange(24), images(1, 16), (0.4,), (0.3,))

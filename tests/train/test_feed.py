@@ -12,7 +12,8 @@ from reactnet.train.feed import Batch, Feed, open_feed
 from reactnet.train.recipe import parse_recipe
 from train.small_run import TEXT, images
 
-CONFIG = parse_recipe(TEXT, source="small.toml").data
+RECIPE = parse_recipe(TEXT, source="small.toml")
+CONFIG, AUGMENT = RECIPE.data, RECIPE.phases["student"].augment
 COUNT = 23  # no multiple of a batch
 
 
@@ -24,7 +25,7 @@ def feed() -> Feed:
 
 
 def epoch(number: int, *, seed: int = 0, batch_size: int = 5, start: int = 0) -> list[Batch]:
-    return list(feed().batches(seed=seed, epoch=number, batch_size=batch_size, start=start))
+    return list(feed().batches(seed=seed, epoch=number, batch_size=batch_size, augment=AUGMENT, start=start))
 
 
 def order(batches: list[Batch]) -> list[int]:
@@ -61,10 +62,10 @@ def test_an_image_is_augmented_alike_whatever_batch_it_falls_in() -> None:
 def test_so_many_images_are_shifted_as_the_probability_says(probability: float, least: int, most: int) -> None:
     # Of 180 images, 8 in 9 of those chosen land elsewhere than where they were.
     many = images(2, 180)
-    config = replace(CONFIG, random_flip=False, random_shift_probability=probability)
+    augment = replace(AUGMENT, random_flip=False, random_shift_probability=probability)
     numbered = replace(many, labels=np.arange(180), class_names=tuple(map(str, range(180))))
-    feed = Feed(config, numbered, np.arange(180), many, (0.0,), (1.0,))
-    batches = list(feed.batches(seed=0, epoch=0, batch_size=50))
+    feed = Feed(CONFIG, numbered, np.arange(180), many, (0.0,), (1.0,))
+    batches = list(feed.batches(seed=0, epoch=0, batch_size=50, augment=augment))
     found = torch.cat([batch.images for batch in batches])[np.argsort(order(batches))]
     plain = torch.cat([batch.images for batch in feed.evaluation_batches(50)])
     assert least <= int((found != plain).any(dim=3).any(dim=2).sum()) <= most

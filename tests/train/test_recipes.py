@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from reactnet.data import ImageSet
+from reactnet.data.config import DataConfig
 from reactnet.models import model_info
 from reactnet.nn import binarized
 from reactnet.train import load_model, load_recipe, run, train
 from reactnet.train.feed import Feed
-from reactnet.train.recipe import DataConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -28,7 +28,7 @@ def test_a_recipe_runs_one_step_of_each_phase(path: Path, tmp_path: Path, monkey
     images = ImageSet(pixels, labels, tuple(str(i) for i in range(info.num_classes)))
     channels = info.image_size[2]
 
-    def feed(config: DataConfig, root: Path | None) -> Feed:
+    def feed(config: DataConfig, root: Path | None, **options: object) -> Feed:
         return Feed(config, images, np.arange(4), images, (0.5,) * channels, (0.25,) * channels)
 
     monkeypatch.setattr(run, "open_feed", feed)

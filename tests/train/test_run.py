@@ -101,7 +101,7 @@ def test_the_commit_of_a_run_is_that_of_the_sources() -> None:
 
 def test_training_learns(make_recipe: Make, tmp_path: Path) -> None:
     longer = {"phases.teacher.epochs": 10, "phases.student.epochs": 20, "phases.student.learning_rate": 0.1}
-    folder = train(make_recipe({**longer, "data.random_shift": 0}), tmp_path / "run")
+    folder = train(make_recipe({**longer, "phases.teacher.augment.random_shift": 0}), tmp_path / "run")
     lines = log(folder)
     assert lines[9]["loss"] < 0.5 * lines[0]["loss"]
     assert lines[9]["test_top1"] > 0.5  # a guess is right in 0.25

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,21 +11,30 @@ import torch
 from torch import Tensor
 
 from reactnet.data import ImageSet, Split, load_cifar10, load_digits_split, normalize, random_flip, random_shift
+from reactnet.data.config import PLAIN, Augmentation, DataConfig
 from reactnet.data.transforms import draw
 from reactnet.errors import ReactnetError
-from reactnet.train.recipe import DataConfig
 
 # Streams of the hash of reactnet.data.transforms, far from those that augmentation counts up from 0.
 _ORDER, _VALIDATION, _SHIFTED = 1000, 1001, 1002
 VALIDATION_SHARE = 5  # one image of so many
 
 
+OnBadImage = Literal["stop", "skip"]
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Normalised images float32 (N, C, H, W) and labels int64 (N,)."""
+    """Normalised images float32 (N, C, H, W) and labels int64 (N,).
+
+    Of a mixed batch, image i shows `labels[i]` with the share `mix` and `other_labels[i]` with the rest:
+    loss = mix * loss(labels) + (1 - mix) * loss(other_labels).
+    """
 
     images: Tensor
     labels: Tensor
+    other_labels: Tensor | None = None
+    mix: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +66,30 @@ class Feed:
         """Steps in which every image is seen once, with no batch above `batch_size`."""
         return -(-len(self.members) // batch_size)
 
-    def batches(self, *, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        *,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        augment: Augmentation = PLAIN,
+        start: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        progress: float = 0.0,
+    ) -> Iterator[Batch]:
         """The batches of one epoch from step `start` on.
 
         `epoch` counts over the whole run, so that phases differ in order and augmentation. An epoch is cut into
-        batches equal to within one image: no rump whose few images would make a noisy step.
+        batches equal to within one image: no rump whose few images would make a noisy step. `shard` = (rank, world)
+        takes one process's piece of each batch, equal to within one image too. `progress` is the share of the phase's
+        epochs that is done.
         """
         key = draw(2**32, seed=seed, epoch=epoch, indices=self.members, stream=_ORDER)
         order = self.members[np.argsort(key, kind="stable")]
         steps = self.steps_per_epoch(batch_size)
         for indices in np.array_split(order, steps)[start:]:
-            yield self._batch(indices, seed, epoch)
+            piece = np.array_split(indices, shard[1])[shard[0]]
+            yield self._batch(piece, seed, epoch, augment)
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
         """The images to measure on, once, in order, without augmentation."""
@@ -75,19 +98,19 @@ class Feed:
             images = normalize(self.evaluation.images[part], self.mean, self.std)
             yield Batch(images, torch.from_numpy(self.evaluation.labels[part]))
 
-    def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int) -> Batch:
+    def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int, augment: Augmentation) -> Batch:
         images = self.train.images[indices]
-        if self.config.random_shift:
-            moved = random_shift(images, self.config.random_shift, seed=seed, epoch=epoch, indices=indices)
+        if augment.random_shift:
+            moved = random_shift(images, augment.random_shift, seed=seed, epoch=epoch, indices=indices)
             chance = draw(2**32, seed=seed, epoch=epoch, indices=indices, stream=_SHIFTED) / 2**32
-            chosen = chance < self.config.random_shift_probability
+            chosen = chance < augment.random_shift_probability
             images = np.where(chosen[:, None, None, None], moved, images)
-        if self.config.random_flip:
+        if augment.random_flip:
             images = random_flip(images, seed=seed, epoch=epoch, indices=indices)
         return Batch(normalize(images, self.mean, self.std), torch.from_numpy(self.train.labels[indices]))
 
 
-def open_feed(config: DataConfig, root: Path | None) -> Feed:
+def open_feed(config: DataConfig, root: Path | None, *, on_bad_image: OnBadImage = "stop", workers: int = 0) -> Feed:
     """Load the data set of a recipe; `root` is its folder, for those that do not come with a package.
 
     Raises ReactnetError where a folder is needed and none is given, or where one is given that would be ignored.
@@ -109,7 +132,8 @@ def _load(name: str, root: Path | None) -> Split:
         if root is not None:
             raise ReactnetError(f"data: the digits come with scikit-learn, not from {root}", hint="leave --data out")
         return load_digits_split()
-    assert name == "cifar10"
+    if name != "cifar10":
+        raise ReactnetError(f"data: {name} is not read yet", hint="use cifar10 or digits")
     if root is None:
         raise ReactnetError("data: cifar10 needs a folder", hint="give --data FOLDER that holds cifar-10-batches-bin")
     return load_cifar10(root)

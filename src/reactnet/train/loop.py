@@ -74,7 +74,9 @@ class Loop:
             seed=self.seed,
             epoch=self.first_epoch + self.position.epoch,
             batch_size=self.phase.batch_size,
+            augment=self.phase.augment,
             start=self.position.step,
+            progress=self.position.epoch / self.phase.epochs,
         )
         for batch in batches:
             if stop.requested:

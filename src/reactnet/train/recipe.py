@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from reactnet.data.config import PLAIN, Augmentation, DataConfig
 from reactnet.errors import ReactnetError
 from reactnet.models import list_models
 from reactnet.nn import PARTS
@@ -23,24 +24,6 @@ PHASE_TEACHER = "phase:"
 Role = Literal[
     "convolutions", "binary_convolutions", "linear", "biases", "norms", "shifts", "slopes", "ratios", "as_released"
 ]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The `[data]` table.
-
-    `random_shift` is the padding in pixels, 0 for none, applied to an image with `random_shift_probability`: where a
-    pixel is a large part of the image, most should stay as they are.
-
-    `evaluate_on = "validation"` takes a fifth of the training part away from training and measures on it: that is for
-    choosing hyper-parameters, so that the test part is never looked at.
-    """
-
-    name: Literal["digits", "cifar10"]
-    random_shift: int
-    random_shift_probability: float
-    random_flip: bool
-    evaluate_on: Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +48,7 @@ class Phase:
     weight_decay_on: tuple[Role, ...]
     betas: tuple[float, float] | None = None
     momentum: float | None = None
+    augment: Augmentation = PLAIN
 
     @property
     def teacher_phase(self) -> str | None:
@@ -136,9 +120,15 @@ def dump_recipe(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe_table(recipe))
 
 
-def _plain(config: DataConfig | Phase) -> dict[str, Any]:
-    pairs = dataclasses.asdict(config).items()
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in pairs if value is not None}
+def _plain(config: DataConfig | Phase | Augmentation) -> dict[str, Any]:
+    """What is given, as plain values: a key that has its default, which is to be absent, is left out."""
+    table: dict[str, Any] = {}
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if value != item.default:
+            plain = _plain(value) if isinstance(value, Augmentation) else value
+            table[item.name] = list(plain) if isinstance(plain, tuple) else plain
+    return table
 
 
 def _override(table: Table, key: str, value: object, source: str) -> None:
@@ -178,9 +168,8 @@ def _check_top(top: Table, data: DataConfig, at: At) -> None:
     at.need(0 <= top["seed"] < 2**63, "seed", top["seed"], "give a whole number of at least 0")
     at.need(1 <= top["threads"] <= 1024, "threads", top["threads"], "give a whole number of at least 1")
     at.need(bool(top["phases"]), "phases", top["phases"], "give at least one table [phases.NAME]")
-    share, at = data.random_shift_probability, at.into("data")
-    at.need(0 <= data.random_shift <= 64, "random_shift", data.random_shift, "give the pixels to pad by, 0 for none")
-    at.need(0 <= share <= 1, "random_shift_probability", share, "give a number from 0 to 1")
+    for key, value, cure in data.faults():
+        raise at.into("data").error(f"{key} is {value!r}", cure)
 
 
 def _check_phase(name: str, phases: Mapping[str, Phase], at: At) -> None:
@@ -197,6 +186,8 @@ def _check_phase(name: str, phases: Mapping[str, Phase], at: At) -> None:
     at.need(phase.batch_size >= 1, "batch_size", phase.batch_size, "give a whole number of at least 1")
     at.need(phase.learning_rate > 0, "learning_rate", phase.learning_rate, "give a number above 0")
     at.need(phase.weight_decay >= 0, "weight_decay", phase.weight_decay, "give 0 or a number above 0")
+    for key, value, cure in phase.augment.faults():
+        raise at.into("augment").error(f"{key} is {value!r}", cure)
     _check_optimizer(phase, at)
     _check_teacher(phase, earlier, at)
     if not earlier and phase.carry != "nothing":

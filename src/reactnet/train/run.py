@@ -19,7 +19,7 @@ from reactnet.train.card import load_model, make_card, save_model
 from reactnet.train.checkpoint import read_checkpoint
 from reactnet.train.determinism import reproducible, seed_for
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
-from reactnet.train.feed import Feed, open_feed
+from reactnet.train.feed import Feed, OnBadImage, open_feed
 from reactnet.train.folder import RunFolder, open_run_folder
 from reactnet.train.hand_over import HandOver, hand_over
 from reactnet.train.loop import Loop, timed_epoch
@@ -39,6 +39,8 @@ def train(
     progress: Progress | None = None,
     device: str = "cpu",
     data_root: str | Path | None = None,
+    on_bad_image: OnBadImage = "stop",
+    workers: int = 0,
 ) -> Path:
     """Train every phase of `recipe` into the run folder `out`, and return its path.
 
@@ -51,7 +53,8 @@ def train(
     out = Path(out)
     tell = (lambda event: None) if progress is None else progress
     where = _device(device)
-    feed = open_feed(recipe.data, None if data_root is None else Path(data_root))
+    root = None if data_root is None else Path(data_root)
+    feed = open_feed(recipe.data, root, on_bad_image=on_bad_image, workers=workers)
     check_image_size(recipe.model, feed.image_size)
     with open_run_folder(out, recipe) as folder, reproducible(recipe.threads, where), stop_on_signals() as stop:
         if folder.info().get("finished") is True:

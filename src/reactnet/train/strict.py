@@ -5,7 +5,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from reactnet.errors import ReactnetError
@@ -74,6 +74,8 @@ def describe(kind: Any) -> str:
     if origin is tuple:
         what = describe(inner[0]).removeprefix("a ")
         return f"a list of {len(inner)} {what}s" if inner[1] is not Ellipsis else f"a list, of {describe(inner[0])}"
+    if is_dataclass(kind):
+        return "a table"
     return _NAMES[kind]
 
 
@@ -81,6 +83,11 @@ def _value(value: object, kind: Any, key: str, at: At) -> Any:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         return _value(value, inner[0], key, at)
+    if is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise at.error(f"{key} is {value!r}", f"give {describe(kind)}")
+        assert isinstance(kind, type)
+        return kind(**read_table(value, at.into(key), kind))
     if origin is tuple:
         if not isinstance(value, list) or (inner[1] is not Ellipsis and len(value) != len(inner)):
             raise at.error(f"{key} is {value!r}", f"give {describe(kind)}")
