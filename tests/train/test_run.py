@@ -25,13 +25,17 @@ class KilledError(Exception):
     """Stands for SIGKILL: nothing of ours catches it, so nothing is saved."""
 
 
-def log(folder: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+def log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
     return [{key: value for key, value in line.items() if key not in ("time", "rate")} for line in lines]
 
 
 def checkpoints(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "checkpoints").iterdir())}
+
+
+def histograms(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "histograms").iterdir())}
 
 
 def at_step(number: int, act: Callable[[], None]) -> Callable[[Event], None]:
@@ -74,7 +78,8 @@ def test_the_run_folder_says_what_was_run(whole: Path, make_recipe: Make) -> Non
     assert info["hand_over"]["student"]["restarted"] == []
     assert set(info["hand_over"]["student"]["carried"]) == set(load_model(whole).state_dict())
     assert [path.name for path in (whole / "checkpoints").iterdir() if path.suffix != ".safetensors"] == []
-    assert {path.name for path in whole.iterdir()} == {".lock", "checkpoints", "log.jsonl", "recipe.toml", "run.json"}
+    files = {".lock", "checkpoints", "histograms", "log.jsonl", "recipe.toml", "run.json", "vitals.jsonl"}
+    assert {path.name for path in whole.iterdir()} == files
 
 
 def test_the_log_has_one_line_an_epoch(whole: Path) -> None:
@@ -158,6 +163,8 @@ def test_a_run_stopped_at_any_step_and_resumed_ends_with_the_same_bytes(
     train(make_recipe(), folder)
     assert checkpoints(folder) == checkpoints(whole)
     assert log(folder) == log(whole)
+    assert log(folder, "vitals.jsonl") == log(whole, "vitals.jsonl")
+    assert histograms(folder) == histograms(whole)
 
 
 def test_a_run_stopped_many_times_ends_with_the_same_bytes(whole: Path, make_recipe: Make, tmp_path: Path) -> None:
@@ -168,6 +175,8 @@ def test_a_run_stopped_many_times_ends_with_the_same_bytes(whole: Path, make_rec
     train(make_recipe(), folder)
     assert checkpoints(folder) == checkpoints(whole)
     assert log(folder) == log(whole)
+    assert log(folder, "vitals.jsonl") == log(whole, "vitals.jsonl")
+    assert histograms(folder) == histograms(whole)
 
 
 def test_signals_are_handled_as_before_after_a_run(whole: Path, make_recipe: Make, tmp_path: Path) -> None:

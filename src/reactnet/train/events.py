@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reactnet.train.hand_over import HandOver
 
@@ -45,11 +46,12 @@ class StepEnd:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """`record` is the line written to `log.jsonl`."""
+    """`record` is the line written to `log.jsonl`, `vitals` the one written to `vitals.jsonl`."""
 
     phase: str
     epoch: int
     record: Mapping[str, str | int | float]
+    vitals: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,11 @@ class Feed:
             images = normalize(self.evaluation.images[part], self.mean, self.std)
             yield Batch(images, torch.from_numpy(self.evaluation.labels[part]))
 
+    def sample(self, count: int) -> Tensor:
+        """Up to `count` evaluation images, evenly spaced over the set, as the model sees them: float32 (N, C, H, W)."""
+        indices = np.unique(np.linspace(0, len(self.evaluation) - 1, num=count).round().astype(np.int64))
+        return normalize(self.evaluation.images[indices], self.mean, self.std)
+
     def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int, augment: Augmentation) -> Batch:
         images = self.train.images[indices]
         if augment.random_shift:

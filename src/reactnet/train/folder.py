@@ -3,6 +3,8 @@
 recipe.toml                     the resolved recipe
 run.json                        seed, commit, versions, data, preprocessing, class names, hand-overs, finished or not
 log.jsonl                       one line an epoch
+vitals.jsonl                    one line an epoch: a layer's flips, dead channels and so on (see vitals.py)
+histograms/PHASE.json           activations before and after each sign and RPReLU, at the end of each phase
 checkpoints/PHASE.safetensors   the weights at the end of each phase
 last.safetensors                the state to resume from, and previous.safetensors, the one before; gone when finished
 """
@@ -27,6 +29,8 @@ from reactnet.train.recipe import Recipe, dump_recipe, recipe_table
 _log = logging.getLogger(__name__)
 
 STATE = "state"
+LOG, VITALS = "log.jsonl", "vitals.jsonl"
+HISTOGRAMS = "histograms"
 
 
 class RunFolder:
@@ -59,30 +63,36 @@ class RunFolder:
         """Write a text file of the folder, whole or not at all."""
         write_atomically(self.path / name, iter([text.encode()]))
 
-    # log.jsonl
+    # log.jsonl and vitals.jsonl
 
-    def log_size(self) -> int:
-        """Bytes in the log so far."""
-        log = self.path / "log.jsonl"
-        return log.stat().st_size if log.exists() else 0
+    def log_sizes(self) -> dict[str, int]:
+        """Bytes in each log so far."""
+        files = {name: self.path / name for name in (LOG, VITALS)}
+        return {name: file.stat().st_size if file.exists() else 0 for name, file in files.items()}
 
-    def append_log(self, record: Mapping[str, str | int | float]) -> None:
+    def append_log(self, record: Mapping[str, Any], name: str = LOG) -> None:
         """Add one line and flush it to the disk."""
         try:
-            with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            with (self.path / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, allow_nan=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise self.full(self.path / "log.jsonl", error.strerror) from error
+            raise self.full(self.path / name, error.strerror) from error
 
-    def cut_log(self, size: int) -> None:
-        """Drop what was logged after the state that the run resumes from."""
-        log = self.path / "log.jsonl"
-        if self.log_size() < size:
-            raise ReactnetError(f"{log}: shorter than when the run was saved", hint="begin anew in an empty folder")
-        if log.exists():
-            os.truncate(log, size)
+    def cut_logs(self, sizes: Mapping[str, int]) -> None:
+        """Drop what was logged after the state that the run resumes from. A log without a size is emptied."""
+        for name, there in self.log_sizes().items():
+            log, size = self.path / name, sizes.get(name, 0)
+            if there < size:
+                raise ReactnetError(f"{log}: shorter than when the run was saved", hint="begin anew in an empty folder")
+            if log.exists():
+                os.truncate(log, size)
+
+    def write_histograms(self, phase: str, found: Mapping[str, Any]) -> None:
+        """Write what `histograms.py` found at the end of a phase."""
+        (self.path / HISTOGRAMS).mkdir(exist_ok=True)
+        self.write(f"{HISTOGRAMS}/{phase}.json", json.dumps({"phase": phase, **found}, allow_nan=False) + "\n")
 
     # the state
 

@@ -20,12 +20,15 @@ from reactnet.train.checkpoint import read_checkpoint
 from reactnet.train.determinism import reproducible, seed_for
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
 from reactnet.train.feed import Feed, OnBadImage, open_feed
-from reactnet.train.folder import RunFolder, open_run_folder
+from reactnet.train.folder import VITALS, RunFolder, open_run_folder
 from reactnet.train.hand_over import HandOver, hand_over
+from reactnet.train.histograms import activation_histograms
 from reactnet.train.loop import Loop, timed_epoch
 from reactnet.train.optimizer import make_optimizer
 from reactnet.train.recipe import Recipe, dump_recipe
 from reactnet.train.stop import Interrupted, Stop, stop_on_signals
+from reactnet.train.vitals import IMAGES as VITAL_IMAGES
+from reactnet.train.vitals import Vitals
 
 _log = logging.getLogger(__name__)
 
@@ -84,10 +87,10 @@ class _Run:
         saved = self.folder.load_state()
         if saved is None:
             # Nothing can be resumed: what a run that was stopped before its first epoch logged is not kept.
-            self.folder.cut_log(0)
+            self.folder.cut_logs({})
             self.folder.update_info(**self._info())
         else:
-            self.folder.cut_log(saved[1]["log_bytes"])
+            self.folder.cut_logs(saved[1]["log_sizes"])
             self._compare_versions()
         self.tell(RunBegin(self.folder.path, self.recipe.model, self.names, _in_words(saved)))
         first = 0 if saved is None else self.names.index(saved[1]["phase"])
@@ -107,16 +110,22 @@ class _Run:
             loop.restore(*saved)
         else:
             self._note_hand_over(loop.name, handed)
+        vitals = Vitals(loop.model, self.feed.sample(VITAL_IMAGES).to(self.device))
+        if saved is not None:
+            vitals.restore(saved[0])
         self.tell(self._phase_begin(loop, None if saved is not None else handed))
         try:
             while not loop.done:
                 record = timed_epoch(loop, self.stop, self.tell, self.folder.last_good)
+                seen = {**{key: record[key] for key in ("phase", "epoch", "step")}, **vitals.measure()}
                 self.folder.append_log(record)
-                self._save(loop)
-                self.tell(EpochEnd(loop.name, loop.position.epoch - 1, record))
+                self.folder.append_log(seen, VITALS)
+                self._save(loop, vitals)
+                self.tell(EpochEnd(loop.name, loop.position.epoch - 1, record, seen))
         except Interrupted:
-            self._save(loop)
+            self._save(loop, vitals)
             raise
+        self.folder.write_histograms(loop.name, activation_histograms(loop.model, vitals.images))
         self._finish_phase(loop)
 
     def _make_loop(self, index: int) -> tuple[Loop, HandOver]:
@@ -159,9 +168,9 @@ class _Run:
         phase = loop.phase
         return PhaseBegin(loop.name, phase.binarize, phase.epochs, loop.steps_per_epoch, at.epoch, at.step, handed)
 
-    def _save(self, loop: Loop) -> None:
+    def _save(self, loop: Loop, vitals: Vitals) -> None:
         tensors, state = loop.state()
-        self.folder.save_state(tensors, {**state, "log_bytes": self.folder.log_size()})
+        self.folder.save_state({**tensors, **vitals.tensors()}, {**state, "log_sizes": self.folder.log_sizes()})
 
     def _finish_phase(self, loop: Loop) -> None:
         info = self.folder.info()
