@@ -8,15 +8,18 @@ foreach(_op IN LISTS _ops)
   list(APPEND REACTNET_KERNEL_SOURCES ${_kernels}/${_op}/${_op}.cc ${_kernels}/${_op}/scalar.cc)
 endforeach()
 
+# The popcount peak is no op: it has loops, not kernels.
+list(APPEND REACTNET_KERNEL_SOURCES ${_kernels}/peak/scalar.cc)
+
 set(_avx2)
 set(_avx512)
 set(_neon)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND _avx2 ${_kernels}/bconv2d/x86_avx2.cc ${_kernels}/conv_f32/x86_avx2.cc
-       ${_kernels}/linear_f32/x86_avx2.cc)
-  list(APPEND _avx512 ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc)
+       ${_kernels}/linear_f32/x86_avx2.cc ${_kernels}/peak/x86_avx2.cc)
+  list(APPEND _avx512 ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc ${_kernels}/peak/x86_avx512vpopcntdq.cc)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
-  list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc)
+  list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc ${_kernels}/peak/arm64_neon.cc)
 endif()
 list(APPEND REACTNET_KERNEL_SOURCES ${_avx2} ${_avx512} ${_neon})
 

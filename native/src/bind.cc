@@ -1,5 +1,6 @@
 #include "bind.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -153,7 +154,10 @@ void Weights::bind_weights(const Graph& graph, NodeId id, Isa ceiling) {
   };
   if (node.op == Op::kBConv2d) {
     const BConv2dShape shape = bconv2d_shape(graph, id, bound);
-    pack(choose_bconv2d(shape, ceiling), shape, weight.as<std::uint64_t>());
+    const BConv2dKernel* kernel = choose_bconv2d(shape, ceiling);
+    pack(kernel, shape, weight.as<std::uint64_t>());
+    const std::uint64_t scratch = (kernel->scratch_bytes(shape) + kAlignment - 1) / kAlignment * kAlignment;
+    scratch_bytes_ = std::max(scratch_bytes_, scratch);
   } else if (node.op == Op::kConvF32) {
     const ConvF32Shape shape = conv_f32_shape(graph, id, bound);
     pack(choose_conv_f32(shape, ceiling), shape, decode_weight(weight).data());

@@ -49,6 +49,8 @@ class Weights {
 
   const BoundNode& node(NodeId id) const { return nodes_[id]; }
   std::uint64_t bytes() const { return bytes_; }
+  // What the most demanding kernel wants beside the arena, for each thread; a multiple of kAlignment.
+  std::uint64_t scratch_bytes() const { return scratch_bytes_; }
 
  private:
   void bind(const Graph& graph, NodeId id, Isa ceiling);
@@ -59,6 +61,7 @@ class Weights {
   std::vector<BoundNode> nodes_;
   std::vector<AlignedMemory> memory_;
   std::uint64_t bytes_ = 0;
+  std::uint64_t scratch_bytes_ = 0;
 };
 
 // The shapes that kernels are chosen and called with.

@@ -102,6 +102,7 @@ class StepRun {
     args.out_real = step_.value == kNone ? nullptr : out<float>();
     args.next_shift = real(chain.sign, Role::kShift);
     args.out_bits = step_.bits == kNone ? nullptr : static_cast<std::uint64_t*>(memory_.at(step_.bits));
+    args.scratch = memory_.scratch + share_.index * weights_.scratch_bytes();
     part(output_.shape.height, kernel->run, args);
   }
 

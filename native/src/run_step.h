@@ -17,6 +17,7 @@ struct Memory {
   std::uint8_t* arena;
   const std::uint8_t* image;  // value 0
   float* partial;             // a number for each thread
+  std::uint8_t* scratch;      // Weights::scratch_bytes for each thread
 
   void* at(ValueId value) const { return arena + plan->offsets[value]; }
   const void* in(ValueId value) const { return value == 0 ? image : arena + plan->offsets[value]; }

@@ -56,7 +56,7 @@ reactnet_model::reactnet_model(FileBytes bytes, const Settings& wanted)
 }
 
 reactnet_context::reactnet_context(const reactnet_model& of, bool keeps)
-    : model(of), keep(keeps), partial(of.settings.threads) {
+    : model(of), keep(keeps), scratch(of.weights.scratch_bytes() * of.settings.threads), partial(of.settings.threads) {
   if (keep) {
     unfused = std::make_unique<Plan>(make_plan(model.graph, model.weights, true));
   }
@@ -75,7 +75,8 @@ struct reactnet_context::Job {
     const Plan& plan = context->plan();
     const auto elements = static_cast<std::size_t>(graph.values[0].shape.elements());
     const auto classes = static_cast<std::size_t>(graph.values[graph.output].shape.channels);
-    Memory memory = {&plan, context->arena.data(), images, context->partial.data()};
+    Memory memory = {&plan, context->arena.data(), images, context->partial.data(),
+                     context->scratch.data()};
     for (std::size_t i = 0; i < count; ++i) {
       for (const Step& step : plan.steps) {
         if (normalized == nullptr || graph.nodes[step.node].op != Op::kNormalize) {

@@ -45,7 +45,8 @@ struct reactnet_context {
   bool has_values = false;  // a run was completed
   std::unique_ptr<reactnet::Plan> unfused;
   reactnet::AlignedMemory arena;
-  std::vector<float> partial;  // a number for each thread
+  reactnet::AlignedMemory scratch;  // Weights::scratch_bytes for each thread
+  std::vector<float> partial;       // a number for each thread
 
   const reactnet::Plan& plan() const { return keep ? *unfused : model.plan; }
 

@@ -20,6 +20,7 @@ int main() {
   check_convolutions(tally);
   check_linear(tally);
   check_maps(tally);
+  check_peak(tally);
   std::printf("%d passed, %d failed, %d skipped\n", tally.passed, tally.failed, tally.skipped);
   return tally.failed == 0 ? 0 : 1;
 }

@@ -76,5 +76,6 @@ void check_bconv2d(Tally& tally);
 void check_convolutions(Tally& tally);
 void check_linear(Tally& tally);
 void check_maps(Tally& tally);  // ops that work on pixels or elements, and pools
+void check_peak(Tally& tally);
 
 #endif  // REACTNET_TESTS_CHECK_H_

@@ -94,6 +94,7 @@ struct Output {
 void run_kernel(const BConv2dKernel& kernel, const Case& c, const Data& d, Random& random, Output& out) {
   Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel.packed_bytes(c.shape))), Guard::kAfter, 64);
   kernel.pack(c.shape, d.weight.data(), packed.data());
+  Guarded<unsigned char> scratch(size_of(static_cast<std::int64_t>(kernel.scratch_bytes(c.shape))), Guard::kAfter, 64);
   const bool in_place = (c.steps & kInPlace) != 0;
   if (in_place) out.real.copy(d.shortcut);
   BConv2dArgs args = {};
@@ -109,6 +110,7 @@ void run_kernel(const BConv2dKernel& kernel, const Case& c, const Data& d, Rando
   args.out_real = c.steps & kReal ? out.real.data() : nullptr;
   args.next_shift = c.steps & kBits ? d.next_shift.data() : nullptr;
   args.out_bits = c.steps & kBits ? out.bits.data() : nullptr;
+  args.scratch = scratch.data();
   in_pieces(random, c.shape.window.out_height,
             [&](std::int64_t begin, std::int64_t end) { kernel.run(args, begin, end); });
 }

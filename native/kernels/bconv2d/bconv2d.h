@@ -44,6 +44,7 @@ struct BConv2dArgs {
   float* out_real;            // out_height * out_width * outputs
   const float* next_shift;    // outputs; given with out_bits
   uint64_t* out_bits;         // out_height * out_width * ceil(outputs / 64)
+  void* scratch;              // this thread's own, aligned to 64 bytes, for the time of the call
 };
 
 struct BConv2dKernel {
@@ -52,6 +53,8 @@ struct BConv2dKernel {
   bool (*supports)(const BConv2dShape& shape);
   uint64_t (*packed_bytes)(const BConv2dShape& shape);
   void (*pack)(const BConv2dShape& shape, const uint64_t* weight, void* packed);
+  // Of BConv2dArgs::scratch: what the kernel makes of the activations before it counts.
+  uint64_t (*scratch_bytes)(const BConv2dShape& shape);
   // Output rows begin to end - 1; threads may run disjoint ranges at once.
   void (*run)(const BConv2dArgs& args, int64_t begin, int64_t end);
 };

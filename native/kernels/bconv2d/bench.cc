@@ -67,9 +67,12 @@ void time_kernel(const BConv2dKernel& kernel, const Case& c, double seconds) {
   std::vector<uint64_t> bits(static_cast<size_t>(out * out * ((c.outputs + 63) / 64)));
   const size_t bytes = (static_cast<size_t>(kernel.packed_bytes(shape)) + 63) / 64 * 64;
   void* packed = std::aligned_alloc(64, bytes);
+  const size_t scratch_bytes = static_cast<size_t>(kernel.scratch_bytes(shape));
+  void* scratch = std::aligned_alloc(64, (scratch_bytes + 64) / 64 * 64);
   kernel.pack(shape, weight.data(), packed);
   const BConv2dArgs args = {shape,     in.data(),    packed,  scale.data(), shift.data(), real.data(),
-                            c.outputs, scale.data(), nullptr, real.data(),  shift.data(), bits.data()};
+                            c.outputs, scale.data(), nullptr, real.data(),  shift.data(), bits.data(),
+                            scratch};
   std::vector<double> times;
   double total = 0;
   while (total < seconds || times.size() < 5) {
@@ -79,6 +82,7 @@ void time_kernel(const BConv2dKernel& kernel, const Case& c, double seconds) {
     total += times.back();
   }
   std::free(packed);
+  std::free(scratch);
   std::sort(times.begin(), times.end());
   const double macs = static_cast<double>(out * out * c.outputs * c.channels * c.kernel * c.kernel);
   const double median = times[times.size() / 2];

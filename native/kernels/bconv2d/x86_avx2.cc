@@ -300,8 +300,11 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
   }
 }
 
+uint64_t scratch_bytes(const BConv2dShape&) { return 0; }
+
 }  // namespace
 
-constexpr BConv2dKernel bconv2d_x86_avx2 = {"bconv2d_x86_avx2", Isa::kAvx2, supports, packed_bytes, pack, run};
+constexpr BConv2dKernel bconv2d_x86_avx2 = {
+    "bconv2d_x86_avx2", Isa::kAvx2, supports, packed_bytes, pack, scratch_bytes, run};
 
 }  // namespace reactnet
