@@ -15,9 +15,17 @@ set(_avx2)
 set(_avx512)
 set(_neon)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  list(APPEND _avx2 ${_kernels}/bconv2d/x86_avx2.cc ${_kernels}/conv_f32/x86_avx2.cc
-       ${_kernels}/linear_f32/x86_avx2.cc ${_kernels}/peak/x86_avx2.cc)
-  list(APPEND _avx512 ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc ${_kernels}/peak/x86_avx512vpopcntdq.cc)
+  list(APPEND _avx2
+       ${_kernels}/bconv2d/x86_avx2.cc
+       ${_kernels}/conv_f32/x86_avx2.cc
+       ${_kernels}/conv_f32/x86_avx2_depthwise.cc
+       ${_kernels}/linear_f32/x86_avx2.cc
+       ${_kernels}/peak/x86_avx2.cc
+       ${_kernels}/pool/x86_avx2.cc
+       ${_kernels}/sign/x86_avx2.cc)
+  list(APPEND _avx512
+       ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc
+       ${_kernels}/peak/x86_avx512vpopcntdq.cc)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc ${_kernels}/peak/arm64_neon.cc)
 endif()

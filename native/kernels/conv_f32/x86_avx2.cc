@@ -1,120 +1,233 @@
-// A tile is up to six pixels of an output row against sixteen outputs: twelve sums in registers, so that the latency of
-// an addition, which the law does not allow to fuse with its product, is hidden. Each sum still runs in the order of
-// the law.
+// A tile is up to six pixels against sixteen outputs of a group, or twelve against eight where a group has no more:
+// twelve sums in registers, so that the latency of an addition, which the law does not allow to fuse with its product,
+// is hidden. Each sum still runs in the order of the law.
 //
-// Packed weights: blocks of 16 outputs x kh x kw x ci x 16, the last block filled up with zeros.
+// The pixels of a tile have the same taps inside the map: they are a run of a row, or, in the columns at the edges, a
+// run of a column. As many outputs as have their weights in the nearer cache go over all rows before the next ones.
+//
+// Packed weights: groups x blocks of kLanes outputs x kh x kw x ci x kLanes, the last block of a group filled up with
+// zeros.
 #include <immintrin.h>
 #include <string.h>
 
 #include "conv_f32/conv_f32.h"
+#include "x86_avx2_lanes.h"
 
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 16;
-constexpr int64_t kTile = 6;
+constexpr int64_t kNearFloats = 24 * 1024;  // of weights that stay near while rows go by: 96 KiB
 
-bool supports(const ConvF32Shape& s) { return s.groups == 1; }
+struct Group {
+  int64_t channels, outputs;
+  int64_t lanes;   // of a block: 8 or 16
+  int64_t blocks;  // of a group
+  int64_t floats;  // of a block
+};
 
-int64_t block_floats(const ConvF32Shape& s) { return s.window.kernel_h * s.window.kernel_w * s.channels * kBlock; }
+Group group_of(const ConvF32Shape& s) {
+  Group g = {s.channels / s.groups, s.outputs / s.groups, 16, 0, 0};
+  g.lanes = g.outputs <= 8 ? 8 : 16;
+  g.blocks = (g.outputs + g.lanes - 1) / g.lanes;
+  g.floats = s.window.kernel_h * s.window.kernel_w * g.channels * g.lanes;
+  return g;
+}
+
+bool supports(const ConvF32Shape& s) { return !(s.groups > 1 && s.channels == s.groups && s.outputs == s.groups); }
 
 uint64_t packed_bytes(const ConvF32Shape& s) {
-  return static_cast<uint64_t>((s.outputs + kBlock - 1) / kBlock * block_floats(s)) * sizeof(float);
+  const Group g = group_of(s);
+  return static_cast<uint64_t>(s.groups * g.blocks * g.floats) * sizeof(float);
 }
 
 void pack(const ConvF32Shape& s, const float* weight, void* packed) {
-  const int64_t products = s.window.kernel_h * s.window.kernel_w * s.channels;
+  const Group g = group_of(s);
+  const int64_t products = g.floats / g.lanes;
   float* out = static_cast<float*>(packed);
-  memset(out, 0, packed_bytes(s));
-  for (int64_t o = 0; o < s.outputs; ++o) {
-    float* lane = out + o / kBlock * block_floats(s) + o % kBlock;
-    for (int64_t i = 0; i < products; ++i) {
-      lane[i * kBlock] = weight[o * products + i];
+  for (int64_t block = 0; block < s.groups * g.blocks; ++block, out += g.floats) {
+    const int64_t first = block % g.blocks * g.lanes;
+    const float* rows = weight + (block / g.blocks * g.outputs + first) * products;
+    const int64_t count = g.outputs - first < g.lanes ? g.outputs - first : g.lanes;
+    if (count < g.lanes) {
+      memset(out, 0, static_cast<size_t>(g.floats) * sizeof(float));
     }
-  }
-}
-
-// Pixels of one row whose windows have the same taps inside the map.
-struct Tile {
-  const float* in;   // the first tap inside, of the first pixel
-  int64_t step;      // floats from pixel to pixel
-  int64_t row_step;  // floats from one row of the map to the next
-  Taps kh, kw;
-};
-
-// The lanes of eight outputs that exist: all, or the first `count`.
-__m256i lanes_of(int64_t count) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count)), lane);
-}
-
-void store(float* out, const float* bias, __m256 sum, int64_t count) {
-  if (count <= 0) {
-    return;
-  }
-  const __m256i lanes = lanes_of(count);
-  _mm256_maskstore_ps(out, lanes, bias == nullptr ? sum : _mm256_add_ps(sum, _mm256_maskload_ps(bias, lanes)));
-}
-
-template <int kPixels>
-void run_tile(const ConvF32Args& args, const Tile& tile, int64_t first, float* out) {
-  const ConvF32Shape& s = args.shape;
-  const float* block = static_cast<const float*>(args.packed) + first / kBlock * block_floats(s);
-  __m256 low[kPixels];
-  __m256 high[kPixels];
-  for (int m = 0; m < kPixels; ++m) {
-    low[m] = high[m] = _mm256_setzero_ps();
-  }
-  for (int64_t kh = tile.kh.begin; kh < tile.kh.end; ++kh) {
-    const float* in = tile.in + (kh - tile.kh.begin) * tile.row_step;
-    const float* weight = block + (kh * s.window.kernel_w + tile.kw.begin) * s.channels * kBlock;
-    const int64_t run = (tile.kw.end - tile.kw.begin) * s.channels;  // the taps of a row lie side by side
-    for (int64_t i = 0; i < run; ++i, weight += kBlock) {
-      const __m256 w0 = _mm256_loadu_ps(weight);
-      const __m256 w1 = _mm256_loadu_ps(weight + 8);
-      for (int m = 0; m < kPixels; ++m) {
-        const __m256 x = _mm256_broadcast_ss(in + m * tile.step + i);
-        low[m] = _mm256_add_ps(low[m], _mm256_mul_ps(x, w0));
-        high[m] = _mm256_add_ps(high[m], _mm256_mul_ps(x, w1));
+    for (int64_t i = 0; i < products; ++i) {
+      for (int64_t lane = 0; lane < count; ++lane) {
+        out[i * g.lanes + lane] = rows[lane * products + i];
       }
     }
   }
-  const float* bias = args.bias == nullptr ? nullptr : args.bias + first;
-  const int64_t left = s.outputs - first;
-  for (int m = 0; m < kPixels; ++m) {
-    store(out + m * s.outputs + first, bias, low[m], left < 8 ? left : 8);
-    store(out + m * s.outputs + first + 8, bias == nullptr ? nullptr : bias + 8, high[m], left - 8 < 8 ? left - 8 : 8);
+}
+
+struct Tile {
+  const float* in;  // the first tap inside, of the first pixel, channel 0 of the map
+  int64_t in_step;  // floats from pixel to pixel
+  float* out;       // the first pixel
+  int64_t out_step;
+  Taps kh, kw;  // inside; empty if either is
+};
+
+void store(float* out, const float* bias, __m256 sum, int64_t count) {
+  if (count >= 8) {
+    _mm256_storeu_ps(out, bias == nullptr ? sum : _mm256_add_ps(sum, _mm256_loadu_ps(bias)));
+  } else if (count > 0) {
+    const SomeLanes lanes(count);
+    lanes.store(out, bias == nullptr ? sum : _mm256_add_ps(sum, lanes.load(bias)));
   }
 }
 
-// `pixels` outputs of row oh from column ow on, all with the same taps inside.
-void run_pixels(const ConvF32Args& args, int64_t oh, int64_t ow, int64_t pixels, Taps kh, Taps kw) {
+// The sums of the last pixel of a tile, and of those before it. Fields, not an array: GCC stores an array's elements to
+// memory after every addition.
+template <int kPixels, bool kWide>
+struct Sums {
+  Sums<kPixels - 1, kWide> others;
+  __m256 low = _mm256_setzero_ps();
+  __m256 high = _mm256_setzero_ps();
+
+  __attribute__((always_inline)) inline void add(const float* x, int64_t step, __m256 w0, __m256 w1) {
+    others.add(x, step, w0, w1);
+    const __m256 x0 = _mm256_broadcast_ss(x + (kPixels - 1) * step);
+    low = _mm256_add_ps(low, _mm256_mul_ps(x0, w0));
+    if (kWide) {
+      high = _mm256_add_ps(high, _mm256_mul_ps(x0, w1));
+    }
+  }
+  __attribute__((always_inline)) inline void finish(float* out, int64_t step, const float* bias, int64_t count) const {
+    others.finish(out, step, bias, count);
+    store(out + (kPixels - 1) * step, bias, low, count);
+    if (kWide) {
+      store(out + (kPixels - 1) * step + 8, bias == nullptr ? nullptr : bias + 8, high, count - 8);
+    }
+  }
+};
+
+template <bool kWide>
+struct Sums<0, kWide> {
+  inline void add(const float*, int64_t, __m256, __m256) {}
+  inline void finish(float*, int64_t, const float*, int64_t) const {}
+};
+
+// `count` outputs from `first` on; `channel` is the group's first.
+template <int kPixels, bool kWide>
+void run_tile(const ConvF32Args& args, const Group& g, const Tile& tile, const float* block, int64_t channel,
+              int64_t first, int64_t count) {
+  constexpr int64_t kLanes = kWide ? 16 : 8;
+  const ConvF32Shape& s = args.shape;
+  Sums<kPixels, kWide> sums;
+  // Without groups the taps of a row lie side by side: one run of products.
+  const int64_t taps = tile.kw.end - tile.kw.begin;
+  const int64_t runs = s.groups == 1 ? 1 : taps;
+  const int64_t length = s.groups == 1 ? taps * s.channels : g.channels;
+  for (int64_t kh = tile.kh.begin; kh < tile.kh.end; ++kh) {
+    const float* row = tile.in + (kh - tile.kh.begin) * s.window.width * s.channels + channel;
+    const float* weight = block + (kh * s.window.kernel_w + tile.kw.begin) * g.channels * kLanes;
+    for (int64_t r = 0; r < runs; ++r, row += s.channels) {
+      for (int64_t i = 0; i < length; ++i, weight += kLanes) {
+        const __m256 w0 = _mm256_load_ps(weight);
+        sums.add(row + i, tile.in_step, w0, kWide ? _mm256_load_ps(weight + 8) : w0);
+      }
+    }
+  }
+  sums.finish(tile.out + first, tile.out_step, args.bias == nullptr ? nullptr : args.bias + first, count);
+}
+
+using RunTile = void (*)(const ConvF32Args&, const Group&, const Tile&, const float*, int64_t, int64_t, int64_t);
+constexpr int64_t kWideTile = 6;
+constexpr RunTile kWide[kWideTile] = {run_tile<1, true>, run_tile<2, true>, run_tile<3, true>,
+                                      run_tile<4, true>, run_tile<5, true>, run_tile<6, true>};
+constexpr int64_t kNarrowTile = 12;
+constexpr RunTile kNarrow[kNarrowTile] = {run_tile<1, false>,  run_tile<2, false>,  run_tile<3, false>,
+                                          run_tile<4, false>,  run_tile<5, false>,  run_tile<6, false>,
+                                          run_tile<7, false>,  run_tile<8, false>,  run_tile<9, false>,
+                                          run_tile<10, false>, run_tile<11, false>, run_tile<12, false>};
+
+// Blocks begin to end - 1, counted over all groups.
+struct Blocks {
+  int64_t begin, end;
+};
+
+// `pixels` in a line, cut into tiles as even as can be.
+void run_line(const ConvF32Args& args, const Group& g, Tile tile, int64_t pixels, const Blocks& blocks) {
+  const int64_t most = g.lanes == 8 ? kNarrowTile : kWideTile;
+  for (int64_t tiles = (pixels + most - 1) / most; tiles > 0; --tiles) {
+    const int64_t size = (pixels + tiles - 1) / tiles;
+    const RunTile run = (g.lanes == 8 ? kNarrow : kWide)[size - 1];
+    for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+      const int64_t group = block / g.blocks;
+      const int64_t first = block % g.blocks * g.lanes;
+      run(args, g, tile, static_cast<const float*>(args.packed) + block * g.floats, group * g.channels,
+          group * g.outputs + first, g.outputs - first);
+    }
+    tile.in += size * tile.in_step;
+    tile.out += size * tile.out_step;
+    pixels -= size;
+  }
+}
+
+Tile tile_at(const ConvF32Args& args, int64_t oh, int64_t ow) {
   const ConvF32Shape& s = args.shape;
   const Window& w = s.window;
-  const bool any = kh.begin < kh.end && kw.begin < kw.end;
-  const int64_t row = oh * w.stride_h - w.padding_h + kh.begin;
-  const int64_t column = ow * w.stride_w - w.padding_w + kw.begin;
-  const Tile tile = {any ? args.in + (row * w.width + column) * s.channels : args.in, w.stride_w * s.channels,
-                     w.width * s.channels, any ? kh : Taps{0, 0}, kw};
-  using RunTile = void (*)(const ConvF32Args&, const Tile&, int64_t, float*);
-  static constexpr RunTile kTiles[kTile] = {run_tile<1>, run_tile<2>, run_tile<3>,
-                                            run_tile<4>, run_tile<5>, run_tile<6>};
-  float* out = args.out + (oh * w.out_width + ow) * s.outputs;
-  for (int64_t first = 0; first < s.outputs; first += kBlock) {
-    kTiles[pixels - 1](args, tile, first, out);
+  Tile tile = {args.in,   w.stride_w * s.channels, args.out + (oh * w.out_width + ow) * s.outputs,
+               s.outputs, inside_rows(w, oh),      inside_columns(w, ow)};
+  if (tile.kh.begin == tile.kh.end || tile.kw.begin == tile.kw.end) {
+    tile.kh.end = tile.kh.begin;  // no tap: nothing is read
+    return tile;
+  }
+  const int64_t row = oh * w.stride_h - w.padding_h + tile.kh.begin;
+  const int64_t column = ow * w.stride_w - w.padding_w + tile.kw.begin;
+  tile.in += (row * w.width + column) * s.channels;
+  return tile;
+}
+
+// A column at an edge, rows begin to end - 1: as long as the taps stay the same.
+void run_column(const ConvF32Args& args, const Group& g, int64_t begin, int64_t end, int64_t ow, const Blocks& blocks) {
+  const Window& w = args.shape.window;
+  while (begin < end) {
+    const Taps taps = inside_rows(w, begin);
+    int64_t next = begin + 1;
+    while (next < end && inside_rows(w, next).begin == taps.begin && inside_rows(w, next).end == taps.end) {
+      ++next;
+    }
+    Tile tile = tile_at(args, begin, ow);
+    tile.in_step = w.stride_h * w.width * args.shape.channels;
+    tile.out_step = w.out_width * args.shape.outputs;
+    run_line(args, g, tile, next - begin, blocks);
+    begin = next;
+  }
+}
+
+void run_blocks(const ConvF32Args& args, const Group& g, int64_t begin, int64_t end, const Blocks& blocks) {
+  const Window& w = args.shape.window;
+  for (int64_t ow = 0; ow < w.out_width;) {
+    const int64_t next = same_columns_end(w, ow, w.out_width);
+    if (next - ow == 1) {
+      run_column(args, g, begin, end, ow, blocks);
+    } else {
+      for (int64_t oh = begin; oh < end; ++oh) {
+        run_line(args, g, tile_at(args, oh, ow), next - ow, blocks);
+      }
+    }
+    ow = next;
   }
 }
 
 void run(const ConvF32Args& args, int64_t begin, int64_t end) {
-  const Window& w = args.shape.window;
-  for (int64_t oh = begin; oh < end; ++oh) {
-    const Taps kh = inside_rows(w, oh);
-    for (int64_t ow = 0; ow < w.out_width;) {
-      const Taps kw = inside_columns(w, ow);
-      const int64_t next = same_columns_end(w, ow, kTile);
-      run_pixels(args, oh, ow, next - ow, kh, kw);
-      ow = next;
-    }
+  const Group g = group_of(args.shape);
+  const int64_t near = kNearFloats / g.floats > 0 ? kNearFloats / g.floats : 1;
+  const int64_t blocks = args.shape.groups * g.blocks;
+  ConvF32Args flat = args;
+  Window& w = flat.shape.window;
+  const bool one_tap = w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1;
+  if (one_tap && w.padding_h == 0 && w.padding_w == 0) {  // pixels are all alike: one long row
+    flat.in += begin * w.width * args.shape.channels;
+    flat.out += begin * w.width * args.shape.outputs;
+    w.width = w.out_width = (end - begin) * w.width;
+    w.height = w.out_height = 1;
+    begin = 0;
+    end = 1;
+  }
+  for (int64_t block = 0; block < blocks; block += near) {
+    run_blocks(flat, g, begin, end, {block, block + near < blocks ? block + near : blocks});
   }
 }
 
