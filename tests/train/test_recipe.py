@@ -18,7 +18,7 @@ def test_values_and_order_of_phases_are_those_of_the_file() -> None:
     recipe = parse_recipe(TEXT, source="small.toml")
     assert (recipe.model, recipe.seed, list(recipe.phases)) == ("reactnet_digits", 3, ["teacher", "student"])
     assert recipe.phases["student"].binarize == ("activations", "weights")
-    assert recipe.phases["student"].teacher_phase == "teacher"
+    assert recipe.phases["student"].teachers == ("phase:teacher",)
     assert recipe.phases["teacher"].betas == (0.9, 0.999)
 
 

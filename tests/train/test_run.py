@@ -253,11 +253,13 @@ def test_a_loss_that_is_not_finite_names_phase_step_and_last_good_checkpoint(
     folder = tmp_path / "run"
     broken: list[bool] = []
     monkeypatch.setattr(
-        "reactnet.train.loop.cross_entropy",
-        lambda logits, labels: torch.nn.functional.cross_entropy(logits, labels) * (float("nan") if broken else 1),
+        "reactnet.train.distill.cross_entropy",
+        lambda logits, labels, smoothing: (
+            torch.nn.functional.cross_entropy(logits, labels) * (float("nan") if broken else 1)
+        ),
     )
     breaks = at_step(step, lambda: broken.append(True))
-    with pytest.raises(ReactnetError, match="phase teacher: the loss is nan at epoch") as caught:
+    with pytest.raises(ReactnetError, match=r"phase teacher, .* the loss is nan: it began in the loss") as caught:
         train(make_recipe(), folder, progress=breaks)
     epoch, number = divmod(step, 2)
     assert f"epoch {epoch}, step {number}" in caught.value.problem

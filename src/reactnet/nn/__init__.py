@@ -7,6 +7,7 @@ from reactnet.nn.activation import Sign as Sign
 from reactnet.nn.binarize import approx_sign as approx_sign
 from reactnet.nn.binarize import weight_sign as weight_sign
 from reactnet.nn.conv import BinaryConv2d as BinaryConv2d
+from reactnet.nn.gradient import set_gradient as set_gradient
 from reactnet.nn.phase import PARTS as PARTS
 from reactnet.nn.phase import binarized as binarized
 from reactnet.nn.phase import set_binarize as set_binarize
@@ -21,5 +22,6 @@ __all__ = [
     "approx_sign",
     "binarized",
     "set_binarize",
+    "set_gradient",
     "weight_sign",
 ]

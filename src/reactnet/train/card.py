@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reactnet.errors import ReactnetError
 from reactnet.models import create_model
+from reactnet.models.registry import Option
 from reactnet.nn import binarized
 from reactnet.train.checkpoint import KIND, read_checkpoint, write_checkpoint
 from reactnet.train.feed import Feed
@@ -26,7 +27,8 @@ class ModelCard:
     """What must be known of a trained model besides its weights. Models of `load_model` carry it as `.reactnet`.
 
     `image_size` is (H, W, C). `resize`: the shorter edge, or (h, w); then `crop` (h, w) from the centre; `mean` and
-    `std` for pixels in [0, 1]. `provenance` maps free keys to strings: phase, top1, recipe, seed, commit, versions.
+    `std` for pixels in [0, 1]. `options` are the model's own, as `create_model` took them. `provenance` maps free keys
+    to strings: phase, top1, recipe, seed, commit, versions.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModelCard:
     crop: tuple[int, int]
     class_names: tuple[str, ...]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 def save_model(model: nn.Module, path: str | Path) -> None:
@@ -59,6 +62,26 @@ def load_model(path: str | Path, *, phase: str | None = None) -> nn.Module:
     Raises ReactnetError if the run has not come that far, or the file is foreign, corrupt or a pickle.
     """
     path = Path(path)
+    tensors, card = read_weights(path, phase=phase)
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn only to be replaced: leave no trace
+        model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
+    try:
+        model.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise ReactnetError(
+            f"{path}: its weights do not fit {card.name}: {lines[-1]}",
+            hint="it was written by another version of reactnet: load it with that one",
+        ) from error
+    model.reactnet = card  # type: ignore[assignment]  # a plain attribute: nn.Module declares tensors and modules only
+    return model.eval()
+
+
+def read_weights(path: Path, *, phase: str | None = None) -> tuple[dict[str, Tensor], ModelCard]:
+    """The weights and the card of a run folder's phase, or of one checkpoint, without making the model.
+
+    Raises ReactnetError as `load_model` does.
+    """
     if path.is_dir():
         path = checkpoint_of(path, phase)
     elif phase is not None and path.exists() and path.stem != phase:
@@ -73,18 +96,7 @@ def load_model(path: str | Path, *, phase: str | None = None) -> nn.Module:
         card = _from_strings(metadata)
     except (KeyError, ValueError, TypeError) as error:
         raise ReactnetError(f"{path}: its metadata is incomplete: {error}", hint="use another copy") from error
-    with torch.random.fork_rng(devices=[]):  # the first weights are drawn only to be replaced: leave no trace
-        model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes)
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        raise ReactnetError(
-            f"{path}: its weights do not fit {card.name}: {lines[-1]}",
-            hint="it was written by another version of reactnet: load it with that one",
-        ) from error
-    model.reactnet = card  # type: ignore[assignment]  # a plain attribute: nn.Module declares tensors and modules only
-    return model.eval()
+    return tensors, card
 
 
 def checkpoint_of(folder: Path, phase: str | None = None) -> Path:
@@ -106,6 +118,7 @@ def checkpoint_of(folder: Path, phase: str | None = None) -> Path:
 def make_card(recipe: Recipe, binarize: tuple[str, ...], feed: Feed, provenance: Mapping[str, str]) -> ModelCard:
     """The card of a model that a recipe trains on what `feed` holds."""
     height, width, _ = feed.image_size
+    shorter = feed.config.evaluate_resize
     return ModelCard(
         name=recipe.model,
         num_classes=len(feed.class_names),
@@ -113,10 +126,11 @@ def make_card(recipe: Recipe, binarize: tuple[str, ...], feed: Feed, provenance:
         image_size=feed.image_size,
         mean=feed.mean,
         std=feed.std,
-        resize=(height, width),
+        resize=(height, width) if shorter is None else shorter,
         crop=(height, width),
         class_names=feed.class_names,
         provenance=provenance,
+        options=recipe.model_options,
     )
 
 
@@ -129,6 +143,7 @@ def _to_strings(card: ModelCard) -> dict[str, str]:
         "image_size": json.dumps(card.image_size),
         "preprocessing": json.dumps(preprocessing, sort_keys=True),
         "class_names": json.dumps(card.class_names, ensure_ascii=False),
+        "options": json.dumps(dict(card.options), sort_keys=True),
         "provenance": json.dumps(dict(card.provenance), sort_keys=True, ensure_ascii=False),
     }
 
@@ -148,4 +163,5 @@ def _from_strings(metadata: Mapping[str, str]) -> ModelCard:
         crop=(preprocessing["crop"][0], preprocessing["crop"][1]),
         class_names=tuple(json.loads(metadata["class_names"])),
         provenance=json.loads(metadata["provenance"]),
+        options=json.loads(metadata.get("options", "{}")),  # files written before models had options lack it
     )

@@ -16,7 +16,7 @@ from reactnet.data.transforms import draw
 from reactnet.errors import ReactnetError
 
 # Streams of the hash of reactnet.data.transforms, far from those that augmentation counts up from 0.
-_ORDER, _VALIDATION, _SHIFTED = 1000, 1001, 1002
+_ORDER, _VALIDATION, _SHIFTED, _CALIBRATION = 1000, 1001, 1002, 1003
 VALIDATION_SHARE = 5  # one image of so many
 
 
@@ -102,6 +102,13 @@ class Feed:
         """Up to `count` evaluation images, evenly spaced over the set, as the model sees them: float32 (N, C, H, W)."""
         indices = np.unique(np.linspace(0, len(self.evaluation) - 1, num=count).round().astype(np.int64))
         return normalize(self.evaluation.images[indices], self.mean, self.std)
+
+    def calibration_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+        """The first `count` training images of a fixed shuffle, or all if there are fewer, without augmentation."""
+        key = draw(2**32, seed=0, epoch=0, indices=self.members, stream=_CALIBRATION)
+        chosen = np.sort(self.members[np.argsort(key, kind="stable")[:count]])
+        for begin in range(0, len(chosen), batch_size):
+            yield self._batch(chosen[begin : begin + batch_size], 0, 0, PLAIN)
 
     def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int, augment: Augmentation) -> Batch:
         images = self.train.images[indices]

@@ -91,8 +91,14 @@ class RunFolder:
 
     def write_histograms(self, phase: str, found: Mapping[str, Any]) -> None:
         """Write what `histograms.py` found at the end of a phase."""
-        (self.path / HISTOGRAMS).mkdir(exist_ok=True)
-        self.write(f"{HISTOGRAMS}/{phase}.json", json.dumps({"phase": phase, **found}, allow_nan=False) + "\n")
+        path = self.path / HISTOGRAMS / f"{phase}.json"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, iter([(json.dumps({"phase": phase, **found}, allow_nan=False) + "\n").encode()]))
+        except OSError as error:
+            raise self.full(path, error.strerror) from error
+        except ReactnetError as error:
+            raise self.full(path, error.problem.rpartition(": ")[2]) from error
 
     # the state
 

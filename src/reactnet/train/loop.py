@@ -1,24 +1,26 @@
 """One phase: its steps and epochs, and its state as tensors and numbers at any step."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from reactnet.errors import ReactnetError
 from reactnet.train.determinism import seed_for
-from reactnet.train.distill import cross_entropy, distributional_loss
 from reactnet.train.events import StepEnd
 from reactnet.train.feed import Batch, Feed
-from reactnet.train.recipe import Phase
-from reactnet.train.schedule import learning_rate_at
+from reactnet.train.finite import NotFiniteError, parameters_not_finite
+from reactnet.train.phase import Phase
+from reactnet.train.recalibrate import BATCH as CALIBRATION_BATCH
+from reactnet.train.recalibrate import recalibrate
+from reactnet.train.step import Step
 from reactnet.train.stop import Interrupted, Stop
 
 EVALUATION_BATCH = 256
+AVERAGE_CALIBRATION = 10_000  # training images for the statistics of an average, where a phase names no number
 
 
 @dataclass
@@ -40,18 +42,21 @@ class Position:
 
 @dataclass(eq=False)
 class Loop:
-    """A phase in training. `first_epoch` counts the epochs of the phases before it."""
+    """A phase in training: `update` is how one batch changes the model. `first_epoch` counts the epochs before it."""
 
     name: str
     phase: Phase
     seed: int
     first_epoch: int
-    model: nn.Module
-    teacher: nn.Module | None
-    optimizer: optim.Optimizer
+    update: Step
     feed: Feed
     device: torch.device
     position: Position = field(default_factory=Position)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that holds the weights."""
+        return self.update.model
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,8 +71,9 @@ class Loop:
     def train_epoch(self, stop: Stop, on_step: Callable[[StepEnd], None], last_good: Callable[[], str]) -> None:
         """Train from the position to the end of its epoch.
 
-        Raises Interrupted between two steps if a stop is requested, ReactnetError if the loss is not finite; the
-        position and all tensors are then those of the last whole step.
+        Raises Interrupted between two steps if a stop is requested, ReactnetError if the loss is not finite, with the
+        layer where that began; the position and all tensors are then those of the last whole step. And ReactnetError
+        if the epoch leaves weights that are not finite: such a state is not to be saved.
         """
         self.model.train()
         batches = self.feed.batches(
@@ -82,9 +88,30 @@ class Loop:
             if stop.requested:
                 raise Interrupted(f"stopped in phase {self.name}, epoch {self.position.epoch}")
             on_step(self._step(batch, last_good))
+        broken = parameters_not_finite(self.model)
+        if broken:
+            raise self._not_finite(f"{broken[0]!r} of the model is not finite", self.steps_per_epoch - 1, last_good)
+
+    def measure(self, stop: Stop) -> float:
+        """Top-1 of the weights that would be saved now: after the last epoch, those that are saved.
+
+        After the last epoch the average is installed and batch-norm statistics are measured anew, where the phase asks
+        for it. Both depend on the state alone, so a run that is stopped here does the same again.
+        """
+        average = self.update.average
+        last = self.position.epoch == self.phase.epochs - 1
+        if last and average is not None:
+            average.install(self.model)
+        if last and (average is not None or self.phase.recalibrate is not None):
+            self._recalibrate()
+        if last or average is None:
+            return self.evaluate(stop)
+        with average.installed(self.model):
+            self._recalibrate()
+            return self.evaluate(stop)
 
     def evaluate(self, stop: Stop) -> float:
-        """Top-1 on the feed's evaluation images, as a fraction. Raises Interrupted as `train_epoch` does."""
+        """Top-1 on the feed's evaluation images, in float32, as a fraction. Raises Interrupted as `train_epoch`."""
         self.model.eval()
         correct = 0
         with torch.no_grad():
@@ -97,46 +124,34 @@ class Loop:
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step of the current epoch."""
-        done = self.position.epoch * self.steps_per_epoch
-        return learning_rate_at(
-            self.phase.schedule,
-            self.phase.learning_rate,
-            step=done + step,
-            steps_per_epoch=self.steps_per_epoch,
-            epochs=self.phase.epochs,
-        )
+        return self.update.rate(self.phase.learning_rate, self.position.epoch * self.steps_per_epoch + step)
+
+    def _recalibrate(self) -> None:
+        asked = self.phase.recalibrate
+        count = AVERAGE_CALIBRATION if asked is None else asked
+        recalibrate(self.model, self.feed.calibration_batches(count, CALIBRATION_BATCH), self.device)
 
     def _step(self, batch: Batch, last_good: Callable[[], str]) -> StepEnd:
         at = self.position
-        # What a layer draws (dropout) depends on the position too, so that a resumed run draws the same.
-        torch.manual_seed(seed_for("step", self.seed, self.first_epoch + at.epoch, at.step))
-        images, labels = batch.images.to(self.device), batch.labels.to(self.device)
         rate = self.learning_rate(at.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        logits = self.model(images)
-        loss = self._loss(logits, images, labels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ReactnetError(
-                f"phase {self.name}: the loss is {value} at epoch {at.epoch}, step {at.step}",
-                hint=f"lower learning_rate ({rate:.3g} at this step); the last good checkpoint is {last_good()}",
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        # What a layer draws (dropout) depends on the position too, so that a resumed run draws the same.
+        seed = seed_for("step", self.seed, self.first_epoch + at.epoch, at.step)
+        try:
+            seen = self.update.run(batch, at.epoch * self.steps_per_epoch + at.step, seed)
+        except NotFiniteError as error:
+            raise self._not_finite(str(error), at.step, last_good) from error
         at.step += 1
-        at.images += len(labels)
-        at.loss_sum += value * len(labels)
-        at.correct += int((logits.argmax(dim=1) == labels).sum())
-        return StepEnd(self.name, at.epoch, at.step, len(labels), at.loss_sum / at.images, at.correct / at.images, rate)
+        at.images += seen.images
+        at.loss_sum += seen.loss * seen.images
+        at.correct += seen.correct
+        return StepEnd(self.name, at.epoch, at.step, seen.images, at.loss_sum / at.images, at.correct / at.images, rate)
 
-    def _loss(self, logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        if self.teacher is None:
-            return cross_entropy(logits, labels)
-        with torch.no_grad():
-            told = self.teacher(images)
-        return distributional_loss(logits, told)
+    def _not_finite(self, problem: str, step: int, last_good: Callable[[], str]) -> ReactnetError:
+        return ReactnetError(
+            f"phase {self.name}, epoch {self.position.epoch}, step {step}: {problem}",
+            hint=f"lower learning_rate ({self.learning_rate(step):.3g} at this step) or set clip_grad_norm; "
+            f"the last good checkpoint is {last_good()}",
+        )
 
     def record(self, top1: float, seconds: float, images: int) -> dict[str, str | int | float]:
         """The line of the log for the epoch that has just been trained. `time` and `rate` alone differ between runs."""
@@ -157,26 +172,24 @@ class Loop:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Every tensor and number that the rest of the phase depends on."""
-        tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{key}.{name}"] = value
-        return tensors, {"phase": self.name, "position": asdict(self.position)}
+        tensors, numbers = self.update.state()
+        tensors |= {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        tensors |= {f"buffer.{key}": value for key, value in self._unsaved_buffers().items()}
+        return tensors, {"phase": self.name, "position": asdict(self.position), **numbers}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Go on from a saved state, exactly. Every tensor must find its place."""
         model = {key.removeprefix("model."): t for key, t in tensors.items() if key.startswith("model.")}
         self.model.load_state_dict(model, strict=True)
-        parameters = dict(self.model.named_parameters())
-        for key, tensor in tensors.items():
-            if key.startswith("optimizer."):
-                _, slot, name = key.split(".", 2)
-                parameter = parameters[name]
-                # Adam counts its steps in a tensor that stays on the CPU; all others live with their parameter.
-                home = tensor.device if tensor.dim() == 0 else parameter.device
-                self.optimizer.state[parameter][slot] = tensor.to(home)
+        for key, buffer in self._unsaved_buffers().items():
+            buffer.copy_(tensors[f"buffer.{key}"])
+        self.update.restore(tensors, state)
         self.position = Position(**state["position"])
+
+    def _unsaved_buffers(self) -> dict[str, Tensor]:
+        """Buffers that are no part of a model on disk, such as a gradient's running window, and yet of its training."""
+        saved = self.model.state_dict()
+        return {key: buffer for key, buffer in self.model.named_buffers() if key not in saved}
 
 
 def timed_epoch(
@@ -186,7 +199,7 @@ def timed_epoch(
     begin, seen = time.perf_counter(), loop.position.images
     loop.train_epoch(stop, on_step, last_good)
     seconds, images = time.perf_counter() - begin, loop.position.images - seen
-    top1 = loop.evaluate(stop)
+    top1 = loop.measure(stop)
     record = loop.record(top1, seconds, images)
     loop.position.next_epoch(top1)
     return record

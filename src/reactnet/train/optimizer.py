@@ -73,18 +73,40 @@ def decayed(model: nn.Module, weight_decay_on: Iterable[str]) -> list[str]:
     return [name for name, role in parameter_roles(model).items() if role in chosen]
 
 
+def latent_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The latent weight of every binary convolution, by name, in the model's order."""
+    return {
+        f"{path}.weight" if path else "weight": module.weight
+        for path, module in model.named_modules()
+        if isinstance(module, BinaryConv2d)
+    }
+
+
 def make_optimizer(model: nn.Module, phase: Phase) -> optim.Optimizer:
-    """Adam or SGD over all parameters, in two groups: decayed (L2, as torch's Adam and SGD have it) and not."""
-    chosen = set(decayed(model, phase.weight_decay_on))
-    groups = [
-        {"params": [p for name, p in model.named_parameters() if name in chosen], "weight_decay": phase.weight_decay},
-        {"params": [p for name, p in model.named_parameters() if name not in chosen], "weight_decay": 0.0},
-    ]
+    """Adam or SGD over all parameters, in groups: decayed (L2, as torch's Adam and SGD have it) and not.
+
+    With `binary_learning_rate` the latent weights have two groups of their own. Each group knows its rate before any
+    schedule, as `base`.
+    """
+    chosen, latent = set(decayed(model, phase.weight_decay_on)), set(latent_weights(model))
+    own_rate = phase.binary_learning_rate
+    groups: list[dict[str, object]] = []
+    for binary in (False,) if own_rate is None else (False, True):
+        mine = [
+            (name, parameter)
+            for name, parameter in model.named_parameters()
+            if own_rate is None or (name in latent) == binary
+        ]
+        base = phase.learning_rate if own_rate is None or not binary else own_rate
+        for decays in (True, False):
+            members = [parameter for name, parameter in mine if (name in chosen) == decays]
+            decay = phase.weight_decay if decays else 0.0
+            groups.append({"params": members, "weight_decay": decay, "base": base})
     if phase.optimizer == "adam":
         assert phase.betas is not None
         return optim.Adam(groups, lr=phase.learning_rate, betas=phase.betas)
     assert phase.momentum is not None
-    return optim.SGD(groups, lr=phase.learning_rate, momentum=phase.momentum)
+    return optim.SGD(groups, lr=phase.learning_rate, momentum=phase.momentum, nesterov=phase.nesterov)
 
 
 def _expand(roles: Iterable[str]) -> Iterator[str]:

@@ -1,59 +1,42 @@
 """Recipes: what a run trains, read from TOML without mercy.
 
-A recipe is complete: every key below is required, but for those that belong to the other optimizer. So a page says
-all that a run does, and a misspelt key cannot silently leave a default in place.
+A recipe is complete: a key is required, or it is an option that is off where it is absent, so that a page says all that
+a run does; a misspelt key is an error and cannot silently leave an option off. docs/recipes.md describes every key.
 """
 
 import dataclasses
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from reactnet.data.config import PLAIN, Augmentation, DataConfig
+import torch
+
+from reactnet.data.config import Augmentation, DataConfig
 from reactnet.errors import ReactnetError
-from reactnet.models import list_models
-from reactnet.nn import PARTS
+from reactnet.models import create_model, list_models, model_info
+from reactnet.models.registry import Option
+from reactnet.train.phase import Phase as Phase
+from reactnet.train.phase import check_phase
 from reactnet.train.strict import At, Table, read_table, suggest
-
-NO_TEACHER = "none"
-PHASE_TEACHER = "phase:"
-
-Role = Literal[
-    "convolutions", "binary_convolutions", "linear", "biases", "norms", "shifts", "slopes", "ratios", "as_released"
-]
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One `[phases.NAME]` table: a leg of training.
+class Computing:
+    """The optional `[computing]` table: how fast a step is, and what that costs in bits.
 
-    `binarize` lists what is binary. `carry` says which weights come from the phase before. `teacher` is "none" or
-    "phase:NAME", an earlier phase. `weight_decay_on` lists the roles that decay (see `optimizer.py`). `betas` belongs
-    to Adam, `momentum` to SGD.
+    `precision`: training steps under autocast, "float16" with a gradient scaler; measuring and recalibrating stay in
+    float32. Signs are exactly -1 and +1 in each, but sums of them are rounded past 256 in bfloat16 and 2,048 in
+    float16. `channels_last` is the memory layout, `compile` is torch.compile.
     """
 
-    binarize: tuple[str, ...]
-    carry: Literal["all", "all_but_binary_weights", "nothing"]
-    teacher: str
-    loss: Literal["cross_entropy", "distributional"]
-    epochs: int
-    batch_size: int
-    optimizer: Literal["adam", "sgd"]
-    learning_rate: float
-    schedule: Literal["linear_step", "linear_epoch_released", "cosine", "constant"]
-    weight_decay: float
-    weight_decay_on: tuple[Role, ...]
-    betas: tuple[float, float] | None = None
-    momentum: float | None = None
-    augment: Augmentation = PLAIN
+    precision: Literal["bfloat16", "float16"] | None = None
+    channels_last: bool = False
+    compile: bool = False
 
-    @property
-    def teacher_phase(self) -> str | None:
-        """The name of the phase that teaches this one, or None."""
-        return None if self.teacher == NO_TEACHER else self.teacher.removeprefix(PHASE_TEACHER)
+
+PLAIN_COMPUTING = Computing()
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,8 @@ class Recipe:
     threads: int
     data: DataConfig
     phases: Mapping[str, Phase]
+    model_options: Mapping[str, Option] = field(default_factory=dict)
+    computing: Computing = PLAIN_COMPUTING
     source: str = field(default="recipe", compare=False)
 
 
@@ -109,7 +94,11 @@ def parse_value(text: str) -> object:
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
     """The recipe as nested tables of plain values, in the order of a file."""
-    table = {"model": recipe.model, "seed": recipe.seed, "threads": recipe.threads}
+    table: dict[str, Any] = {"model": recipe.model, "seed": recipe.seed, "threads": recipe.threads}
+    if recipe.model_options:
+        table["model_options"] = dict(recipe.model_options)
+    if recipe.computing != PLAIN_COMPUTING:
+        table["computing"] = _plain(recipe.computing)
     return table | {"data": _plain(recipe.data), "phases": {name: _plain(p) for name, p in recipe.phases.items()}}
 
 
@@ -120,7 +109,7 @@ def dump_recipe(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe_table(recipe))
 
 
-def _plain(config: DataConfig | Phase | Augmentation) -> dict[str, Any]:
+def _plain(config: DataConfig | Phase | Augmentation | Computing) -> dict[str, Any]:
     """What is given, as plain values: a key that has its default, which is to be absent, is left out."""
     table: dict[str, Any] = {}
     for item in dataclasses.fields(config):
@@ -135,6 +124,8 @@ def _override(table: Table, key: str, value: object, source: str) -> None:
     *parents, leaf = key.split(".")
     at = At(source, ())
     for name in parents:
+        if name in _OPTIONAL or (name == "augment" and at.tables[:1] == ("phases",)):
+            table.setdefault(name, {})
         if not isinstance(table.get(name), dict):
             raise at.error(f"unknown table {name!r} in the override {key!r}", suggest(name, _tables(table)))
         table, at = table[name], at.into(name)
@@ -147,9 +138,21 @@ def _tables(table: Table) -> list[str]:
     return [name for name, value in table.items() if isinstance(value, dict)]
 
 
+_TOP = {
+    "model": str,
+    "seed": int,
+    "threads": int,
+    "model_options": dict,
+    "computing": dict,
+    "data": dict,
+    "phases": dict,
+}
+_OPTIONAL = ("model_options", "computing")
+
+
 def _read(table: Table, source: str) -> Recipe:
     at = At(source, ())
-    top = read_table(table, at, {"model": str, "seed": int, "threads": int, "data": dict, "phases": dict})
+    top = read_table(table, at, _TOP, optional=_OPTIONAL)
     data = DataConfig(**read_table(top["data"], at.into("data"), DataConfig))
     phases: dict[str, Phase] = {}
     for name, phase in top["phases"].items():
@@ -157,9 +160,28 @@ def _read(table: Table, source: str) -> Recipe:
         if not isinstance(phase, dict):
             raise at.into("phases").error(f"{name} is {phase!r}, not a table", f"begin a table: [phases.{name}]")
         phases[name] = Phase(**read_table(phase, here, Phase))
-        _check_phase(name, phases, here)
+        check_phase(name, phases, here)
     _check_top(top, data, at)
-    return Recipe(top["model"], top["seed"], top["threads"], data, phases, source)
+    options = _read_options(top["model"], top.get("model_options", {}), at.into("model_options"))
+    computing = Computing(**read_table(top.get("computing", {}), at.into("computing"), Computing))
+    return Recipe(top["model"], top["seed"], top["threads"], data, phases, options, computing, source)
+
+
+def _read_options(model: str, options: Table, at: At) -> dict[str, Option]:
+    """The model's own options; each is checked by making the model, without memory for its weights."""
+    known = model_info(model).options
+    for key, value in options.items():
+        if key not in known:
+            raise at.error(f"unknown key {key!r}", suggest(key, known) if known else f"{model} has no options")
+        if isinstance(value, dict | list):
+            raise at.error(f"{key} is {value!r}", "give a plain value")
+    if options:
+        try:
+            with torch.device("meta"):
+                create_model(model, **options)
+        except ReactnetError as error:
+            raise at.error(error.problem.removeprefix(f"create_model: {model}: "), error.hint) from error
+    return options
 
 
 def _check_top(top: Table, data: DataConfig, at: At) -> None:
@@ -170,55 +192,3 @@ def _check_top(top: Table, data: DataConfig, at: At) -> None:
     at.need(bool(top["phases"]), "phases", top["phases"], "give at least one table [phases.NAME]")
     for key, value, cure in data.faults():
         raise at.into("data").error(f"{key} is {value!r}", cure)
-
-
-def _check_phase(name: str, phases: Mapping[str, Phase], at: At) -> None:
-    phase = phases[name]
-    earlier = [other for other in phases if other != name]
-    if re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) is None:
-        raise at.error("a phase's name is a file's name too", "use letters, digits and '_' only")
-    for key, values, choices in (("binarize", phase.binarize, PARTS), ("weight_decay_on", phase.weight_decay_on, None)):
-        if choices is not None and not set(values) <= set(choices):
-            wrong = next(value for value in values if value not in choices)
-            raise at.error(f"{key}: {wrong!r} is no part of a network", suggest(wrong, choices))
-        at.need(len(set(values)) == len(values), key, list(values), "name each only once")
-    at.need(phase.epochs >= 1, "epochs", phase.epochs, "give a whole number of at least 1")
-    at.need(phase.batch_size >= 1, "batch_size", phase.batch_size, "give a whole number of at least 1")
-    at.need(phase.learning_rate > 0, "learning_rate", phase.learning_rate, "give a number above 0")
-    at.need(phase.weight_decay >= 0, "weight_decay", phase.weight_decay, "give 0 or a number above 0")
-    for key, value, cure in phase.augment.faults():
-        raise at.into("augment").error(f"{key} is {value!r}", cure)
-    _check_optimizer(phase, at)
-    _check_teacher(phase, earlier, at)
-    if not earlier and phase.carry != "nothing":
-        raise at.error(f"carry is {phase.carry!r}, but no phase comes before", "the first phase has carry = 'nothing'")
-
-
-def _check_optimizer(phase: Phase, at: At) -> None:
-    for key, owner in (("betas", "adam"), ("momentum", "sgd")):
-        given = getattr(phase, key) is not None
-        if given != (phase.optimizer == owner):
-            what = f"missing key {key!r}" if not given else f"key {key!r} with optimizer = {phase.optimizer!r}"
-            raise at.error(
-                what, f"give 'betas' with optimizer = 'adam', 'momentum' with 'sgd'; {key!r} is of {owner!r}"
-            )
-    if phase.betas is not None:
-        right = all(0 <= beta < 1 for beta in phase.betas)
-        at.need(right, "betas", list(phase.betas), "give two numbers from 0 to below 1")
-    if phase.momentum is not None:
-        at.need(0 <= phase.momentum < 1, "momentum", phase.momentum, "give a number from 0 to below 1")
-
-
-def _check_teacher(phase: Phase, earlier: list[str], at: At) -> None:
-    name = phase.teacher_phase
-    if name is None:
-        if phase.loss == "distributional":
-            raise at.error("loss is 'distributional', but teacher is 'none'", "give teacher = 'phase:NAME'")
-        return
-    if not phase.teacher.startswith(PHASE_TEACHER):
-        raise at.error(f"teacher is {phase.teacher!r}", "give 'none', or 'phase:NAME' for an earlier phase")
-    if name not in earlier:
-        hint = suggest(name, earlier) if earlier else "this is the first phase: give teacher = 'none'"
-        raise at.error(f"teacher is {phase.teacher!r}, but no earlier phase is called {name!r}", hint)
-    if phase.loss != "distributional":
-        raise at.error(f"loss is {phase.loss!r}, which asks no teacher", "give loss = 'distributional'")

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reactnet import __version__
 from reactnet.errors import ReactnetError
-from reactnet.models import check_image_size, create_model
-from reactnet.train.card import load_model, make_card, save_model
-from reactnet.train.checkpoint import read_checkpoint
-from reactnet.train.determinism import reproducible, seed_for
+from reactnet.models import check_image_size
+from reactnet.train.card import make_card, save_model
+from reactnet.train.determinism import reproducible
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
 from reactnet.train.feed import Feed, OnBadImage, open_feed
 from reactnet.train.folder import VITALS, RunFolder, open_run_folder
-from reactnet.train.hand_over import HandOver, hand_over
+from reactnet.train.hand_over import HandOver
 from reactnet.train.histograms import activation_histograms
 from reactnet.train.loop import Loop, timed_epoch
-from reactnet.train.optimizer import make_optimizer
+from reactnet.train.prepare import make_loop
 from reactnet.train.recipe import Recipe, dump_recipe
 from reactnet.train.stop import Interrupted, Stop, stop_on_signals
 from reactnet.train.vitals import IMAGES as VITAL_IMAGES
@@ -105,15 +104,17 @@ class _Run:
             _log.warning("%s: began with %s, goes on with %s: bits may differ", self.folder.path, began, now)
 
     def _run_phase(self, index: int, saved: State | None) -> None:
-        loop, handed = self._make_loop(index)
+        loop, handed = make_loop(
+            self.recipe, index, self.feed, self.device, self.folder.checkpoint, resumed=saved is not None
+        )
         if saved is not None:
             loop.restore(*saved)
-        else:
+        if handed is not None:
             self._note_hand_over(loop.name, handed)
         vitals = Vitals(loop.model, self.feed.sample(VITAL_IMAGES).to(self.device))
         if saved is not None:
             vitals.restore(saved[0])
-        self.tell(self._phase_begin(loop, None if saved is not None else handed))
+        self.tell(self._phase_begin(loop, handed))
         try:
             while not loop.done:
                 record = timed_epoch(loop, self.stop, self.tell, self.folder.last_good)
@@ -127,36 +128,6 @@ class _Run:
             raise
         self.folder.write_histograms(loop.name, activation_histograms(loop.model, vitals.images))
         self._finish_phase(loop)
-
-    def _make_loop(self, index: int) -> tuple[Loop, HandOver]:
-        name = self.names[index]
-        phase = self.recipe.phases[name]
-        torch.manual_seed(seed_for("weights", self.recipe.seed, index))
-        classes = len(self.feed.class_names)
-        model = create_model(self.recipe.model, binarize=phase.binarize, num_classes=classes)
-        before = None if phase.carry == "nothing" else self._weights_of(self.names[index - 1])
-        handed = hand_over(model, before, phase.carry)
-        model.to(self.device)
-        first_epoch = sum(self.recipe.phases[other].epochs for other in self.names[:index])
-        return Loop(
-            name,
-            phase,
-            self.recipe.seed,
-            first_epoch,
-            model,
-            self._teacher(phase.teacher_phase),
-            make_optimizer(model, phase),
-            self.feed,
-            self.device,
-        ), handed
-
-    def _weights_of(self, phase: str) -> dict[str, Tensor]:
-        return read_checkpoint(self.folder.checkpoint(phase))[0]
-
-    def _teacher(self, phase: str | None) -> nn.Module | None:
-        if phase is None:
-            return None
-        return load_model(self.folder.checkpoint(phase)).requires_grad_(False).to(self.device)
 
     def _note_hand_over(self, name: str, handed: HandOver) -> None:
         notes = self.folder.info().get("hand_over", {})

@@ -44,8 +44,12 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(map(repr, listed))}"
 
 
-def read_table(table: Table, at: At, declared: type | Mapping[str, Any]) -> dict[str, Any]:
+def read_table(
+    table: Table, at: At, declared: type | Mapping[str, Any], *, optional: Iterable[str] = ()
+) -> dict[str, Any]:
     """Every value of `table`, checked and converted by the types that a dataclass, or a mapping, declares.
+
+    A key may be left out if the dataclass has a default for it, or if `optional` names it.
 
     Lists become tuples and whole numbers become floats where a float is declared. Raises ReactnetError for an unknown
     or missing key and for a value of the wrong type.
@@ -54,7 +58,7 @@ def read_table(table: Table, at: At, declared: type | Mapping[str, Any]) -> dict
         kinds = typing.get_type_hints(declared)
         optional = {item.name for item in fields(declared) if item.default is not MISSING}
     else:
-        kinds, optional = dict(declared), set()
+        kinds = dict(declared)
     for key in table:
         if key not in kinds:
             raise at.error(f"unknown key {key!r}", suggest(key, kinds))
@@ -70,7 +74,7 @@ def describe(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(repr(choice) for choice in inner)
     if origin is types.UnionType:
-        return describe(inner[0])
+        return " or ".join(describe(choice) for choice in inner if choice is not types.NoneType)
     if origin is tuple:
         what = describe(inner[0]).removeprefix("a ")
         return f"a list of {len(inner)} {what}s" if inner[1] is not Ellipsis else f"a list, of {describe(inner[0])}"
@@ -82,7 +86,7 @@ def describe(kind: Any) -> str:
 def _value(value: object, kind: Any, key: str, at: At) -> Any:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
-        return _value(value, inner[0], key, at)
+        return _value(value, _choose(value, kind), key, at)
     if is_dataclass(kind):
         if not isinstance(value, dict):
             raise at.error(f"{key} is {value!r}", f"give {describe(kind)}")
@@ -103,3 +107,10 @@ def _value(value: object, kind: Any, key: str, at: At) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise at.error(f"{key} is {value}", "give a finite number")
     return value
+
+
+def _choose(value: object, union: Any) -> Any:
+    """The member of a union that `value` is meant for: a tuple for a list, another for anything else, never None."""
+    kinds = [kind for kind in typing.get_args(union) if kind is not types.NoneType]
+    fitting = [kind for kind in kinds if (typing.get_origin(kind) is tuple) == isinstance(value, list)]
+    return (fitting if fitting else kinds)[0]
