@@ -1,233 +1,274 @@
-// AVX-512 has a vector popcount. A register holds one word of 64 channels of eight outputs; the activation word of a
-// pixel is broadcast against it, so there is no sum across lanes: three instructions (xor, popcnt, add) count 512
-// products. A tile is kTile pixels of a row against two registers of outputs, its counts stay in registers.
+// AVX-512 has a vector popcount, and one popcount is enough for two words. With d1 = a1 ^ w1, d2 = a2 ^ w2, p = a1 ^ a2
+// and q = w1 ^ w2, the words d1, ~p and q are the inputs of a full adder whose sum is ~d2, so
+//   popcnt(d1) + popcnt(d2) = popcnt(p) - popcnt(q) + 2 popcnt(maj(d1, ~p, q)).
+// popcnt(q) is a constant of the output and popcnt(p) one of the pixel. What is left for 1,024 products is four
+// instructions: vpxord, vpternlogd, vpopcntd, vpaddd. A register holds 32 channels of sixteen outputs, against which the
+// half words of a pixel are broadcast: no sum across lanes, no narrowing.
 //
-// Packed weights: blocks of 16 outputs x kh x kw x words x 16 u64; outputs past the last are zeros.
-#include <immintrin.h>
-#include <string.h>
-
-#include "bconv2d/bconv2d.h"
+// A tile is kPixels pixels of a row against kRegisters registers of outputs, its sums stay in registers. Taps outside
+// of the map are skipped: whole rows of the window, and of the first and last pixel of a tile the columns.
+#include "bconv2d/x86_avx512_epilogue.h"
+#include "bconv2d/x86_avx512_layout.h"
+#include "bconv2d/x86_avx512_planes.h"
 
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 16;        // outputs of two registers
-constexpr int64_t kTileOutputs = 64;  // a word of bits
-constexpr int64_t kTile = 8;          // pixels: 16 sums in registers
-constexpr int64_t kMaxWords = 1024;   // of a pixel: 65,536 channels
+constexpr int64_t kMaxWords = 1024;  // of a pixel: 65,536 channels
+constexpr int kSecondOrFirst = 0xD4;  // of (d1, q, p): p == q ? d1 : q
 
-int64_t words_of(int64_t channels) { return (channels + 63) / 64; }
+bool supports(const BConv2dShape& s) { return s.groups == 1 && (s.channels + 63) / 64 <= kMaxWords; }
 
-bool supports(const BConv2dShape& s) { return s.groups == 1 && words_of(s.channels) <= kMaxWords; }
-
-int64_t block_words(const BConv2dShape& s) {
-  return s.window.kernel_h * s.window.kernel_w * words_of(s.channels) * kBlock;
-}
-
-uint64_t packed_bytes(const BConv2dShape& s) {
-  return static_cast<uint64_t>((s.outputs + kBlock - 1) / kBlock * block_words(s)) * 8;
-}
-
-void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
-  const int64_t row = s.window.kernel_h * s.window.kernel_w * words_of(s.channels);
-  uint64_t* out = static_cast<uint64_t*>(packed);
-  memset(out, 0, packed_bytes(s));
-  for (int64_t o = 0; o < s.outputs; ++o) {
-    uint64_t* lane = out + o / kBlock * block_words(s) + o % kBlock;
-    for (int64_t i = 0; i < row; ++i) {
-      lane[i * kBlock] = weight[o * row + i];
-    }
-  }
-}
-
-// Where the taps of a tile begin: pixel m of the tile is m * step words further.
-struct Tile {
-  const uint64_t* in;  // the first tap inside, of the first pixel
-  int64_t step;        // words from pixel to pixel
-  int64_t row_step;    // words from one row of the map to the next
-  Taps kh, kw;         // inside the map, the same for each pixel of the tile
+// Constants of the outputs of a block, for the taps inside of a pixel.
+struct Constants {
+  Taps kh, kw;
+  int32_t sum[4 * kLanes];
 };
 
-__m512i load(const uint64_t* p) { return _mm512_loadu_si512(p); }
+// One row of outputs against one block.
+struct Row {
+  const BConv2dArgs* args;
+  const Layout* layout;
+  const uint32_t* words;   // the planes, from row kh.begin of the window on
+  int64_t row_step;        // u32 from row to row
+  int64_t pixel_step;      // u32 from output to output
+  const uint32_t* weight;  // of row kh.begin
+  int64_t rows;
+  int64_t first;         // output
+  int64_t pixel;         // of the row's first output
+  const int32_t* boxes;  // of the row
+  int32_t tap_channels;  // products of a column of the window
+};
 
-__m512i add_differing(__m512i sum, __m512i bits, __m512i weight) {
-  return _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(bits, weight)));
-}
+// A tile of it: pixel words [0, before) have no first pixel, [before, after) all, [after, row_words) no last one.
+struct Tile {
+  int64_t ow;
+  int64_t at;  // u32 from Row::words to the first pixel's window; may be negative, where it begins outside
+  int64_t before, after;
+  int32_t taps[2];  // columns inside: of the first pixel, of the last; all between have all
+  const int32_t* constants[3];
+};
 
-// Differing bits of kPixels pixels with a block of outputs; the counts of pixel m go to counts + m * kTileOutputs.
-template <int kPixels>
-void count_tile(const BConv2dShape& s, const Tile& tile, const uint64_t* block, int32_t* counts) {
-  const int64_t words = words_of(s.channels);
-  __m512i low[kPixels] = {};
-  __m512i high[kPixels] = {};
-  for (int64_t kh = tile.kh.begin; kh < tile.kh.end; ++kh) {
-    const uint64_t* in = tile.in + (kh - tile.kh.begin) * tile.row_step;
-    const uint64_t* weight = block + (kh * s.window.kernel_w + tile.kw.begin) * words * kBlock;
-    const int64_t run = (tile.kw.end - tile.kw.begin) * words;  // the taps of a row lie side by side
-    for (int64_t i = 0; i < run; ++i, weight += kBlock) {
-      const __m512i first = load(weight);
-      const __m512i second = load(weight + 8);
-      for (int m = 0; m < kPixels; ++m) {
-        const __m512i bits = _mm512_set1_epi64(static_cast<int64_t>(in[m * tile.step + i]));
-        low[m] = add_differing(low[m], bits, first);
-        high[m] = add_differing(high[m], bits, second);
+// Pair words [0, count) of the pixels [kFirst, kLast) of a tile; `in` is where pixel kFirst has them.
+template <int kPixels, int kRegisters, int kFirst, int kLast, int kStep>
+inline __attribute__((always_inline)) void count_run(const uint32_t* in, int64_t step, const uint32_t* weight,
+                                                     int64_t count, __m512i (&sums)[kPixels][kRegisters]) {
+  step = kStep != 0 ? kStep : step;
+  for (const uint32_t* end = in + 2 * count; in != end; in += 2, weight += 2 * kRegisters * kLanes) {
+    __m512i w[kRegisters];
+    __m512i q[kRegisters];
+    for (int n = 0; n < kRegisters; ++n) {
+      w[n] = _mm512_load_si512(weight + 2 * n * kLanes);
+      q[n] = _mm512_load_si512(weight + (2 * n + 1) * kLanes);
+    }
+    for (int m = kFirst; m < kLast; ++m) {
+      const __m512i a = _mm512_set1_epi32(static_cast<int>(in[(m - kFirst) * step]));
+      const __m512i p = _mm512_set1_epi32(static_cast<int>(in[(m - kFirst) * step + 1]));
+      for (int n = 0; n < kRegisters; ++n) {
+        const __m512i d = _mm512_xor_si512(a, w[n]);
+        const __m512i b = _mm512_ternarylogic_epi32(d, q[n], p, kSecondOrFirst);
+        sums[m][n] = _mm512_add_epi32(sums[m][n], _mm512_popcnt_epi32(b));
       }
     }
   }
+}
+
+template <int kPixels, int kRegisters>
+inline __attribute__((always_inline)) void finish(const Row& row, const Tile& tile,
+                                                  const __m512i (&sums)[kPixels][kRegisters]) {
+  const BConv2dArgs args = *row.args;  // a copy that no store can change
+  const int64_t outputs = args.shape.outputs;
+  const int64_t pixel = row.pixel + tile.ow;
+  const int32_t kernel_w = static_cast<int32_t>(args.shape.window.kernel_w);
+  __m512i base[kPixels];
   for (int m = 0; m < kPixels; ++m) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(counts + m * kTileOutputs), _mm512_cvtepi64_epi32(low[m]));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(counts + m * kTileOutputs + 8), _mm512_cvtepi64_epi32(high[m]));
+    const int32_t taps = m == 0 ? tile.taps[0] : m == kPixels - 1 ? tile.taps[1] : kernel_w;
+    base[m] = _mm512_set1_epi32(taps * row.tap_channels - 2 * row.boxes[tile.ow + m]);
   }
-}
-
-// Taps outside count as the padding: adds those of one pixel to its counts.
-void count_outside(const BConv2dArgs& args, Taps kh, Taps kw, const uint64_t* block, int32_t* counts) {
-  const BConv2dShape& s = args.shape;
-  const int64_t words = words_of(s.channels);
-  const uint64_t tail = s.channels % 64 == 0 ? ~uint64_t{0} : (uint64_t{1} << (s.channels % 64)) - 1;
-  __m512i low = _mm512_setzero_si512();
-  __m512i high = _mm512_setzero_si512();
-  for (int64_t tap = 0; tap < s.window.kernel_h * s.window.kernel_w; ++tap) {
-    const int64_t row = tap / s.window.kernel_w;
-    const int64_t column = tap % s.window.kernel_w;
-    if (row >= kh.begin && row < kh.end && column >= kw.begin && column < kw.end) {
-      continue;
-    }
-    for (int64_t i = 0; i < words; ++i) {
-      const uint64_t bits = s.padding_value == 1 ? (i + 1 == words ? tail : ~uint64_t{0}) : 0;
-      const uint64_t* weight = block + (tap * words + i) * kBlock;
-      low = add_differing(low, _mm512_set1_epi64(static_cast<int64_t>(bits)), load(weight));
-      high = add_differing(high, _mm512_set1_epi64(static_cast<int64_t>(bits)), load(weight + 8));
-    }
-  }
-  int32_t extra[kBlock];
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(extra), _mm512_cvtepi64_epi32(low));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(extra + 8), _mm512_cvtepi64_epi32(high));
-  for (int64_t i = 0; i < kBlock; ++i) {
-    counts[i] += extra[i];
-  }
-}
-
-// Sixteen shortcut channels from `first` on, which start again at zero behind the last; `lanes` of them are wanted.
-__m512 load_shortcut(const BConv2dArgs& args, const float* pixel, int64_t first, int64_t count, __mmask16 lanes) {
-  const int64_t channels = args.shortcut_channels;
-  int64_t c = first % channels;
-  if (c + count <= channels) {
-    return _mm512_maskz_loadu_ps(lanes, pixel + c);
-  }
-  float v[16] = {};
-  for (int64_t i = 0; i < count; ++i) {
-    v[i] = pixel[c];
-    c = c + 1 == channels ? 0 : c + 1;
-  }
-  return _mm512_loadu_ps(v);
-}
-
-// Outputs o to o + count - 1 (at most 16) of a pixel from their sums; returns their bits.
-uint64_t finish_lanes(const BConv2dArgs& args, int64_t pixel, int64_t o, int64_t count, __m512i acc) {
-  const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1u);
-  const __m512 zero = _mm512_setzero_ps();
-  __m512 y = _mm512_cvtepi32_ps(acc);
-  if (args.scale != nullptr) {
-    y = _mm512_mul_ps(y, _mm512_maskz_loadu_ps(lanes, args.scale + o));
-    y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.shift + o));
-  }
-  if (args.shortcut != nullptr) {
-    y = _mm512_add_ps(y, load_shortcut(args, args.shortcut + pixel * args.shortcut_channels, o, count, lanes));
-  }
-  if (args.slope != nullptr) {
-    const __m512 negative = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, args.slope + o), y);
-    y = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(y, zero, _CMP_GE_OQ), negative, y);
-  }
-  if (args.shift_out != nullptr) {
-    y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.shift_out + o));
-  }
-  if (args.out_real != nullptr) {
-    _mm512_mask_storeu_ps(args.out_real + pixel * args.shape.outputs + o, lanes, y);
-  }
-  if (args.out_bits == nullptr) {
-    return 0;
-  }
-  const __m512 next = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.next_shift + o));
-  return static_cast<uint64_t>(_mm512_cmp_ps_mask(next, zero, _CMP_GE_OQ) & lanes);
-}
-
-void finish_pixel(const BConv2dArgs& args, int64_t pixel, int64_t first, int64_t taps, const int32_t* counts) {
-  const int64_t left = args.shape.outputs - first;
-  const int64_t count = left < kTileOutputs ? left : kTileOutputs;
-  const __m512i base = _mm512_set1_epi32(static_cast<int32_t>(taps * args.shape.channels));
-  uint64_t word = 0;
-  for (int64_t i = 0; i < count; i += kBlock) {
-    const __m512i acc = _mm512_sub_epi32(base, _mm512_slli_epi32(_mm512_loadu_si512(counts + i), 1));
-    word |= finish_lanes(args, pixel, first + i, count - i < kBlock ? count - i : kBlock, acc) << i;
-  }
-  if (args.out_bits != nullptr) {
-    args.out_bits[pixel * words_of(args.shape.outputs) + first / 64] = word;
-  }
-}
-
-void count_pixels(const BConv2dShape& s, const Tile& tile, int64_t pixels, const uint64_t* block, int32_t* counts) {
-  for (int64_t m = 0; m < pixels;) {
-    Tile rest = tile;
-    rest.in += m * tile.step;
-    int32_t* out = counts + m * kTileOutputs;
-    if (pixels - m >= 8) {
-      count_tile<8>(s, rest, block, out);
-      m += 8;
-    } else if (pixels - m >= 4) {
-      count_tile<4>(s, rest, block, out);
-      m += 4;
-    } else if (pixels - m >= 2) {
-      count_tile<2>(s, rest, block, out);
-      m += 2;
-    } else {
-      count_tile<1>(s, rest, block, out);
-      m += 1;
-    }
-  }
-}
-
-// `pixels` outputs of row oh from column ow on, all with the same taps inside.
-void run_tile(const BConv2dArgs& args, int64_t oh, int64_t ow, int64_t pixels, Taps kh, Taps kw) {
-  const BConv2dShape& s = args.shape;
-  const Window& w = s.window;
-  const int64_t words = words_of(s.channels);
-  const int64_t row = oh * w.stride_h - w.padding_h + kh.begin;
-  const int64_t column = ow * w.stride_w - w.padding_w + kw.begin;
-  const bool any = kh.begin < kh.end && kw.begin < kw.end;
-  const Tile tile = {any ? args.in + (row * w.width + column) * words : args.in, w.stride_w * words, w.width * words,
-                     any ? kh : Taps{0, 0}, kw};
-  const int64_t inside = (kh.end - kh.begin) * (kw.end - kw.begin);
-  const int64_t taps = s.padding_value == 0 ? inside : w.kernel_h * w.kernel_w;
-  int32_t counts[kTile * kTileOutputs];
-  for (int64_t first = 0; first < s.outputs; first += kTileOutputs) {
-    for (int64_t o = first; o < s.outputs && o < first + kTileOutputs; o += kBlock) {
-      const uint64_t* block = static_cast<const uint64_t*>(args.packed) + o / kBlock * block_words(s);
-      count_pixels(s, tile, pixels, block, counts + (o - first));
-      for (int64_t m = 0; taps != inside && m < pixels; ++m) {
-        count_outside(args, kh, kw, block, counts + m * kTileOutputs + (o - first));
+  uint64_t words[kPixels] = {};
+  for (int n = 0; n < kRegisters; ++n) {
+    const int64_t o = row.first + n * kLanes;
+    if (o < outputs) {
+      __m512i acc[kPixels];
+      for (int m = 0; m < kPixels; ++m) {
+        const int32_t* constants = tile.constants[m == 0 ? 0 : m == kPixels - 1 ? 2 : 1];
+        const __m512i all = _mm512_add_epi32(base[m], _mm512_loadu_si512(constants + n * kLanes));
+        acc[m] = _mm512_sub_epi32(all, _mm512_slli_epi32(sums[m][n], 2));
       }
+      finish_lanes<kPixels>(args, pixel, o, n * kLanes, acc, words);
     }
-    for (int64_t m = 0; m < pixels; ++m) {
-      finish_pixel(args, oh * w.out_width + ow + m, first, taps, counts + m * kTileOutputs);
+  }
+  for (int m = 0; args.out_bits != nullptr && m < kPixels; ++m) {
+    store_bits(args, pixel + m, row.first, kRegisters * kLanes, words[m]);
+  }
+}
+
+template <int kPixels, int kRegisters, int kStep>
+void run_tile(const Row& row, const Tile& tile) {
+  const Layout& l = *row.layout;
+  const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a pair word
+  const int64_t step = kStep != 0 ? kStep : row.pixel_step;
+  __m512i sums[kPixels][kRegisters];
+  for (int m = 0; m < kPixels; ++m) {
+    for (int n = 0; n < kRegisters; ++n) {
+      sums[m][n] = _mm512_setzero_si512();
     }
+  }
+  const uint32_t* weight = row.weight;
+  for (int64_t r = 0; r < row.rows; ++r, weight += l.row_words * word) {
+    const int64_t at = tile.at + (l.neighbours ? 2 * ((kTapOfPair[r][0][0] * l.width + kTapOfPair[r][0][1]) *
+                                                          kNeighbourPlanes + kPlaneOfPair[r])
+                                               : r * row.row_step);
+    if constexpr (kPixels > 1) {
+      count_run<kPixels, kRegisters, 1, kPixels, kStep>(row.words + (at + step), step, weight, tile.before, sums);
+    }
+    count_run<kPixels, kRegisters, 0, kPixels, kStep>(row.words + (at + 2 * tile.before), step,
+                                                      weight + tile.before * word, tile.after - tile.before, sums);
+    if constexpr (kPixels > 1) {
+      count_run<kPixels, kRegisters, 0, kPixels - 1, kStep>(row.words + (at + 2 * tile.after), step,
+                                                            weight + tile.after * word, l.row_words - tile.after, sums);
+    }
+  }
+  finish<kPixels, kRegisters>(row, tile, sums);
+}
+
+using RunTile = void (*)(const Row&, const Tile&);
+
+// The tile that a row is cut into, the steps from pixel to pixel of common layers built in.
+template <int kPixels, int kRegisters>
+RunTile main_tile(int64_t pixel_step) {
+  switch (pixel_step) {
+    case 2:
+      return run_tile<kPixels, kRegisters, 2>;
+    case 4:
+      return run_tile<kPixels, kRegisters, 4>;
+    case 6:
+      return run_tile<kPixels, kRegisters, 6>;
+    case 8:
+      return run_tile<kPixels, kRegisters, 8>;
+    case 16:
+      return run_tile<kPixels, kRegisters, 16>;
+    case 32:
+      return run_tile<kPixels, kRegisters, 32>;
+    default:
+      return run_tile<kPixels, kRegisters, 0>;
+  }
+}
+
+// Tiles of a row, largest first, the last of one pixel.
+struct Tiles {
+  int64_t pixels[3];
+  RunTile run[3];
+};
+
+Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
+  const int64_t step = 2 * l.pixel_words * s.window.stride_w;
+  if (l.registers == 4) {
+    return {{4, 2, 1}, {main_tile<4, 4>(step), run_tile<2, 4, 0>, run_tile<1, 4, 0>}};
+  }
+  if (s.window.out_width % 7 == 0) {
+    return {{7, 3, 1}, {main_tile<7, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
+  }
+  return {{8, 3, 1}, {main_tile<8, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
+}
+
+// The constants of the block from `first` on for the taps inside; kept as long as they stay the same.
+const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t first, Taps kh, Taps kw, Constants& c) {
+  if (c.kh.begin == kh.begin && c.kh.end == kh.end && c.kw.begin == kw.begin && c.kw.end == kw.end) {
+    return c.sum;
+  }
+  c.kh = kh;
+  c.kw = kw;
+  const int32_t* constant = constants_of(args.packed, l) + first;
+  const auto table = [&](int64_t i, int64_t j) {
+    return constant + (1 + i * (args.shape.window.kernel_w + 1) + j) * l.lanes;
+  };
+  const int32_t* corners[4] = {table(kh.begin, kw.begin), table(kh.begin, kw.end), table(kh.end, kw.begin),
+                               table(kh.end, kw.end)};
+  for (int64_t i = 0; i < l.registers * kLanes; ++i) {
+    c.sum[i] = constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
+  }
+  return c.sum;
+}
+
+// Whether the taps of a tile fit the runs and constants of run_tile: only its first pixel may lack taps on the left,
+// only its last on the right, and not the same ones.
+bool fits(const Window& w, int64_t ow, int64_t pixels) {
+  const Taps first = inside_columns(w, ow);
+  const Taps last = inside_columns(w, ow + pixels - 1);
+  return pixels == 1 || (first.end == w.kernel_w && last.begin == 0 && first.begin <= last.end &&
+                         inside_columns(w, ow + 1).begin == 0 && inside_columns(w, ow + pixels - 2).end == w.kernel_w);
+}
+
+void run_row(const Row& row, const Tiles& tiles, Taps kh, Constants (&constants)[3]) {
+  const BConv2dArgs& args = *row.args;
+  const Layout& l = *row.layout;
+  const Window& w = args.shape.window;
+  for (int64_t ow = 0; ow < w.out_width;) {
+    int size = 0;
+    while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
+      ++size;
+    }
+    const int64_t pixels = tiles.pixels[size];
+    const Taps first = inside_columns(w, ow);
+    const Taps last = inside_columns(w, ow + pixels - 1);
+    Tile tile = {ow, ow * row.pixel_step, 0, l.row_words, {}, {}};
+    if (!l.neighbours) {
+      tile.at -= 2 * w.padding_w * l.pixel_words;
+      tile.before = first.begin * l.pixel_words;
+      tile.after = last.end * l.pixel_words;
+    }
+    tile.taps[0] = static_cast<int32_t>(l.neighbours ? w.kernel_w : first.end - first.begin);
+    tile.taps[1] = static_cast<int32_t>(l.neighbours ? w.kernel_w : last.end - last.begin);
+    tile.constants[0] = constants_for(args, l, row.first, kh, first, constants[0]);
+    tile.constants[1] = constants_for(args, l, row.first, kh, {0, w.kernel_w}, constants[1]);
+    tile.constants[2] = constants_for(args, l, row.first, kh, last, constants[2]);
+    tiles.run[size](row, tile);
+    ow += pixels;
+  }
+}
+
+// Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
+void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top,
+               int64_t begin, int64_t end, int64_t block) {
+  const Window& w = args.shape.window;
+  const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
+  const uint32_t* words = reinterpret_cast<const uint32_t*>(planes.words);
+  Constants constants[3];
+  for (Constants& c : constants) {
+    c.kh = {-1, -1};
+  }
+  Row row = {};
+  row.args = &args;
+  row.layout = &l;
+  row.row_step = 2 * l.width * l.pixel_words;
+  row.pixel_step = 2 * l.pixel_words * w.stride_w;
+  row.first = block * l.registers * kLanes;
+  for (int64_t oh = begin; oh < end; ++oh) {
+    const Taps kh = inside_rows(w, oh);
+    const int64_t y = oh * w.stride_h - w.padding_h - top + (l.neighbours ? 0 : kh.begin);
+    row.words = words + (kh.begin < kh.end || l.neighbours ? y * row.row_step : 0);
+    row.weight = weight + (l.neighbours ? 0 : kh.begin * l.row_words * l.registers * 2 * kLanes);
+    row.rows = l.neighbours ? kNeighbourRows : kh.end - kh.begin;
+    row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : row.rows) * args.shape.channels);
+    row.pixel = oh * w.out_width;
+    row.boxes = planes.boxes + (oh - begin) * w.out_width;
+    run_row(row, tiles, kh, constants);
   }
 }
 
 void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
-  const Window& w = args.shape.window;
-  for (int64_t oh = begin; oh < end; ++oh) {
-    const Taps kh = inside_rows(w, oh);
-    for (int64_t ow = 0; ow < w.out_width;) {
-      const Taps kw = inside_columns(w, ow);
-      const int64_t next = same_columns_end(w, ow, kTile);
-      run_tile(args, oh, ow, next - ow, kh, kw);
-      ow = next;
+  const Layout l = layout_of(args.shape);
+  const Planes planes = planes_of(args.shape, l, args.scratch);
+  const Tiles tiles = tiles_of(args.shape, l);
+  for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
+    const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
+    const int64_t top = make_planes(args, l, planes, oh, last);
+    for (int64_t block = 0; block < l.blocks; ++block) {
+      run_block(args, l, planes, tiles, top, oh, last, block);
     }
   }
 }
-
-uint64_t scratch_bytes(const BConv2dShape&) { return 0; }
 
 }  // namespace
 
