@@ -36,6 +36,6 @@ set_source_files_properties(${REACTNET_KERNEL_SOURCES} PROPERTIES
   COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math")
 set_source_files_properties(${_avx2} PROPERTIES
   COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx2;-mpopcnt")
-# -Wno-maybe-uninitialized: GCC 12 says it of its own avx512fintrin.h, wherever an intrinsic begins with an undefined register.
+# -Wno-(maybe-)uninitialized: GCC 12 says it of its own avx512fintrin.h, wherever an intrinsic begins with an undefined register.
 set_source_files_properties(${_avx512} PROPERTIES
-  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>")
+  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")

@@ -240,6 +240,20 @@ void check_bconv2d(Tally& tally) {
     check_case(tally, layer(2, 32768, 3, 1), random.word());
     check_case(tally, layer(1, 65536, 3, 1), random.word());
   }
+  for (const std::int64_t channels : {32, 64, 96, 128, 256, 512}) {  // every tile and every step from pixel to pixel
+    for (const std::int64_t stride : {1, 2}) {
+      for (const std::int64_t size : {7, 8, 9, 28}) {
+        Case c = layer(size * stride, channels, size == 28 ? 64 : 40, size == 28 || random.coin() ? 3 : 1);
+        Window& w = c.shape.window;
+        w.stride_h = w.stride_w = stride;
+        w.out_height = w.out_width = out_size(w.height, w.kernel_h, stride, w.padding_h);
+        c.shape.padding_value = random.below(3) - 1;
+        if (size == 28) w.height = w.out_height = 3;
+        if (size == 28) w.stride_h = 1;
+        check_case(tally, c, random.word());
+      }
+    }
+  }
   const BConv2dShape huge = layer(1, 65536, 1, 3).shape;
   tally.expect(choose_bconv2d(huge, isa_best()) != nullptr, "no kernel for the longest row");
   tally.expect(choose_bconv2d(huge, Isa::kScalar) == &bconv2d_scalar, "the ceiling does not hold");

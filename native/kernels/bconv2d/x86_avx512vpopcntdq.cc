@@ -73,12 +73,32 @@ inline __attribute__((always_inline)) void count_run(const uint32_t* in, int64_t
   }
 }
 
+// Register kN of each pixel, and those behind it. Indices that the compiler knows keep the sums in registers.
+template <int kN, int kPixels, int kRegisters>
+inline __attribute__((always_inline)) void finish_registers(const BConv2dArgs& args, const Row& row, const Tile& tile,
+                                                            const __m512i (&base)[kPixels],
+                                                            const __m512i (&sums)[kPixels][kRegisters],
+                                                            uint64_t (&words)[kPixels]) {
+  const int64_t o = row.first + kN * kLanes;
+  if (o >= args.shape.outputs) {
+    return;
+  }
+  __m512i acc[kPixels];
+  for (int m = 0; m < kPixels; ++m) {
+    const int32_t* constants = tile.constants[m == 0 ? 0 : m == kPixels - 1 ? 2 : 1];
+    const __m512i all = _mm512_add_epi32(base[m], _mm512_loadu_si512(constants + kN * kLanes));
+    acc[m] = _mm512_sub_epi32(all, _mm512_slli_epi32(sums[m][kN], 2));
+  }
+  finish_lanes<kPixels>(args, row.pixel + tile.ow, o, kN * kLanes, acc, words);
+  if constexpr (kN + 1 < kRegisters) {
+    finish_registers<kN + 1>(args, row, tile, base, sums, words);
+  }
+}
+
 template <int kPixels, int kRegisters>
 inline __attribute__((always_inline)) void finish(const Row& row, const Tile& tile,
                                                   const __m512i (&sums)[kPixels][kRegisters]) {
   const BConv2dArgs args = *row.args;  // a copy that no store can change
-  const int64_t outputs = args.shape.outputs;
-  const int64_t pixel = row.pixel + tile.ow;
   const int32_t kernel_w = static_cast<int32_t>(args.shape.window.kernel_w);
   __m512i base[kPixels];
   for (int m = 0; m < kPixels; ++m) {
@@ -86,20 +106,9 @@ inline __attribute__((always_inline)) void finish(const Row& row, const Tile& ti
     base[m] = _mm512_set1_epi32(taps * row.tap_channels - 2 * row.boxes[tile.ow + m]);
   }
   uint64_t words[kPixels] = {};
-  for (int n = 0; n < kRegisters; ++n) {
-    const int64_t o = row.first + n * kLanes;
-    if (o < outputs) {
-      __m512i acc[kPixels];
-      for (int m = 0; m < kPixels; ++m) {
-        const int32_t* constants = tile.constants[m == 0 ? 0 : m == kPixels - 1 ? 2 : 1];
-        const __m512i all = _mm512_add_epi32(base[m], _mm512_loadu_si512(constants + n * kLanes));
-        acc[m] = _mm512_sub_epi32(all, _mm512_slli_epi32(sums[m][n], 2));
-      }
-      finish_lanes<kPixels>(args, pixel, o, n * kLanes, acc, words);
-    }
-  }
+  finish_registers<0>(args, row, tile, base, sums, words);
   for (int m = 0; args.out_bits != nullptr && m < kPixels; ++m) {
-    store_bits(args, pixel + m, row.first, kRegisters * kLanes, words[m]);
+    store_bits(args, row.pixel + tile.ow + m, row.first, kRegisters * kLanes, words[m]);
   }
 }
 
@@ -142,8 +151,6 @@ RunTile main_tile(int64_t pixel_step) {
       return run_tile<kPixels, kRegisters, 2>;
     case 4:
       return run_tile<kPixels, kRegisters, 4>;
-    case 6:
-      return run_tile<kPixels, kRegisters, 6>;
     case 8:
       return run_tile<kPixels, kRegisters, 8>;
     case 16:
