@@ -77,12 +77,7 @@ void need(bool good, const char* message, const char* hint) {
 template <typename Read>
 void open_model(const std::string& name, const reactnet_options* options, reactnet_model** out, const Read& read) {
   const Settings settings = read_settings(options);
-  try {
-    *out = new reactnet_model(read(), settings);
-  } catch (Fault& fault) {
-    fault.message = name + ": " + fault.message;
-    throw;
-  }
+  at_place([&] { return name; }, [&] { *out = new reactnet_model(read(), settings); });
 }
 
 // Held for a call that touches the context's memory.

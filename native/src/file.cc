@@ -12,7 +12,7 @@
 namespace reactnet {
 namespace {
 
-constexpr std::size_t kMaxFile = std::size_t{1} << 30;
+
 constexpr std::size_t kMaxHeader = std::size_t{1} << 24;
 constexpr std::uint32_t kMaxTensors = 65536;
 constexpr std::int64_t kMaxDimension = 0x7FFFFFFF;
@@ -52,7 +52,7 @@ std::int64_t read_shape(Json value, const std::string& where, Tensor& tensor) {
     fits = length >= 1 && length <= kMaxDimension;
     if (fits) {
       bytes *= length;  // below 2^61: bytes is at most 2^30 here
-      fits = bytes <= static_cast<std::int64_t>(kMaxFile);
+      fits = bytes <= static_cast<std::int64_t>(kMaxFileBytes);
       tensor.shape.push_back(length);
     }
   }
@@ -140,7 +140,7 @@ void place_tensors(PackedFile& file, const std::vector<Span>& spans, std::size_t
 }
 
 std::string_view header_text(const FileBytes& bytes) {
-  if (bytes.size <= 8 || bytes.size > kMaxFile) {
+  if (bytes.size <= 8 || bytes.size > kMaxFileBytes) {
     fault(std::to_string(bytes.size) + " bytes are no packed file");
   }
   std::uint64_t length = 0;
@@ -198,6 +198,25 @@ PackedFile open_packed(FileBytes bytes) {
   check_hash(file.bytes, text, digits);
   place_tensors(file, spans, 8 + text.size());
   return file;
+}
+
+FileBytes allocate_bytes(std::size_t size) {
+  FileBytes bytes;
+  bytes.words.reset(new std::uint64_t[size / 8 + 1]);
+  bytes.size = size;
+  return bytes;
+}
+
+FileBytes copy_bytes(const void* data, std::size_t size) {
+  if (size > kMaxFileBytes) {
+    fail(REACTNET_ERROR_FORMAT, std::to_string(size) + " bytes, above the limit of 1 GiB",
+         "give a packed file (.rnet)");
+  }
+  FileBytes bytes = allocate_bytes(size);
+  if (size > 0) {
+    std::memcpy(bytes.words.get(), data, size);
+  }
+  return bytes;
 }
 
 }  // namespace reactnet

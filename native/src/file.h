@@ -45,9 +45,12 @@ struct PackedFile {
   std::vector<std::unique_ptr<std::uint64_t[]>> realigned;  // tensors that lie askew in the file
 };
 
+inline constexpr std::size_t kMaxFileBytes = std::size_t{1} << 30;
+
 // A regular file, opened without blocking and read once. Faults: IO, FORMAT (size), MEMORY by bad_alloc.
 FileBytes read_file(const char* path);
 FileBytes copy_bytes(const void* data, std::size_t size);
+FileBytes allocate_bytes(std::size_t size);
 
 // Faults: FORMAT, HASH.
 PackedFile open_packed(FileBytes bytes);

@@ -2,6 +2,8 @@
 #include "graph.h"
 
 #include <charconv>
+#include <cstdlib>
+#include <limits>
 #include <cmath>
 #include <map>
 #include <set>
@@ -60,6 +62,17 @@ Value read_input(Json value) {
   return input;
 }
 
+// The text has the form of a number; one too large or too small for a double gives an infinity or a tiny one.
+double to_double(std::string_view text) {
+#if defined(__wasm__)
+  return std::strtod(std::string(text).c_str(), nullptr);  // of WASI's libc, which knows one locale; its libc++ has no from_chars
+#else
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() ? number : std::numeric_limits<double>::infinity();
+#endif
+}
+
 // -?digits[.digits][e[+-]digits], of ordinary size: |x| is 0 or from 1e-99 to below 1e100.
 bool is_decimal(std::string_view text) {
   std::size_t place = !text.empty() && text[0] == '-' ? 1 : 0;
@@ -83,10 +96,8 @@ bool is_decimal(std::string_view text) {
   if (!good || place != text.size()) {
     return false;
   }
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const double size = std::fabs(number);
-  return error == std::errc() && end == text.data() + text.size() && (number == 0 || (size >= 1e-99 && size < 1e100));
+  const double size = std::fabs(to_double(text));
+  return size == 0 || (size >= 1e-99 && size < 1e100);
 }
 
 void check_decimals(Json value, std::int64_t count, const std::string& where) {
@@ -255,14 +266,11 @@ void read_nodes(Json value, PackedFile& file, Names& names, Graph& graph) {
     if (names.count(name) != 0) {
       fault("node " + quote(name) + ": the name is taken", "give each node its own name");
     }
-    try {
-      read_node(entry, file, names, graph);
-    } catch (Fault& fault) {
-      fault.message = "node " + quote(name) + " (" +
-                      (entry[4].type() == JsonType::kString ? std::string(entry[4].text().substr(0, 80)) : "no op") +
-                      "): " + fault.message;
-      throw;
-    }
+    const auto place = [&] {
+      const bool has_op = entry[4].type() == JsonType::kString;
+      return "node " + quote(name) + " (" + (has_op ? std::string(entry[4].text().substr(0, 80)) : "no op") + ")";
+    };
+    at_place(place, [&] { read_node(entry, file, names, graph); });
     names.emplace(name, i + 1);
   }
 }

@@ -5,10 +5,13 @@
 #define REACTNET_SRC_POOL_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
+
+#if !defined(__wasm__)
+#include <condition_variable>
 #include <mutex>
+#endif
 
 namespace reactnet {
 
@@ -29,11 +32,14 @@ class Barrier {
  public:
   void wait(unsigned threads);
 
+#if !defined(__wasm__)  // which has one thread only
+
  private:
   std::atomic<unsigned> arrived_{0};
   std::atomic<std::uint32_t> generation_{0};
   std::mutex mutex_;
   std::condition_variable passed_;
+#endif
 };
 
 // One thread's share of a run.

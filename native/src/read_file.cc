@@ -5,15 +5,12 @@
 
 #include <cerrno>
 #include <cstring>
-#include <new>
 
 #include "fault.h"
 #include "file.h"
 
 namespace reactnet {
 namespace {
-
-constexpr std::size_t kMaxFile = std::size_t{1} << 30;
 
 class Descriptor {
  public:
@@ -35,13 +32,6 @@ class Descriptor {
   fail(REACTNET_ERROR_IO, std::string(what) + ": " + std::strerror(errno), "check the path and its permissions");
 }
 
-FileBytes allocate(std::size_t size) {
-  FileBytes bytes;
-  bytes.words.reset(new std::uint64_t[size / 8 + 1]);
-  bytes.size = size;
-  return bytes;
-}
-
 }  // namespace
 
 FileBytes read_file(const char* path) {
@@ -54,11 +44,11 @@ FileBytes read_file(const char* path) {
   if (!S_ISREG(status.st_mode)) {
     fail(REACTNET_ERROR_IO, "not a regular file", "give a packed file (.rnet)");
   }
-  if (status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) > kMaxFile) {
+  if (status.st_size < 0 || static_cast<std::uint64_t>(status.st_size) > kMaxFileBytes) {
     fail(REACTNET_ERROR_FORMAT, std::to_string(status.st_size) + " bytes, above the limit of 1 GiB",
          "give a packed file (.rnet)");
   }
-  FileBytes bytes = allocate(static_cast<std::size_t>(status.st_size));
+  FileBytes bytes = allocate_bytes(static_cast<std::size_t>(status.st_size));
   auto* place = reinterpret_cast<char*>(bytes.words.get());
   std::size_t filled = 0;
   while (filled < bytes.size) {
@@ -70,18 +60,6 @@ FileBytes read_file(const char* path) {
       bytes.size = filled;  // it shrank while it was read; the hash decides
     }
     filled += got > 0 ? static_cast<std::size_t>(got) : 0;
-  }
-  return bytes;
-}
-
-FileBytes copy_bytes(const void* data, std::size_t size) {
-  if (size > kMaxFile) {
-    fail(REACTNET_ERROR_FORMAT, std::to_string(size) + " bytes, above the limit of 1 GiB",
-         "give a packed file (.rnet)");
-  }
-  FileBytes bytes = allocate(size);
-  if (size > 0) {
-    std::memcpy(bytes.words.get(), data, size);
   }
   return bytes;
 }

@@ -11,18 +11,6 @@ namespace {
 
 using namespace reactnet;
 
-// A NaN logit has one form, whatever the machine made of it.
-void copy_logits(const float* values, std::size_t classes, float* logits) {
-  constexpr std::uint32_t kNan = 0x7FC00000;
-  for (std::size_t k = 0; k < classes; ++k) {
-    if (std::isnan(values[k])) {
-      std::memcpy(logits + k, &kNan, sizeof kNan);
-    } else {
-      logits[k] = values[k];
-    }
-  }
-}
-
 std::string describe_plan(const reactnet_model& model) {
   std::string text = "{\"isa\":" + json_quote(isa_name(model.settings.isa)) +
                      ",\"threads\":" + std::to_string(model.settings.threads) +
@@ -41,6 +29,21 @@ std::string describe_plan(const reactnet_model& model) {
 }
 
 }  // namespace
+
+namespace reactnet {
+
+void copy_logits(const float* values, std::size_t classes, float* logits) {
+  constexpr std::uint32_t kNan = 0x7FC00000;
+  for (std::size_t k = 0; k < classes; ++k) {
+    if (std::isnan(values[k])) {
+      std::memcpy(logits + k, &kNan, sizeof kNan);
+    } else {
+      logits[k] = values[k];
+    }
+  }
+}
+
+}  // namespace reactnet
 
 reactnet_model::reactnet_model(FileBytes bytes, const Settings& wanted)
     : settings(wanted), file_bytes(bytes.size), pool(wanted.threads) {

@@ -17,6 +17,13 @@
 #include "pool.h"
 #include "run_step.h"
 
+namespace reactnet {
+
+// Copies logits; a NaN gets one form, whatever the machine made of it.
+void copy_logits(const float* values, std::size_t classes, float* logits);
+
+}  // namespace reactnet
+
 // Immutable but for the pool, which guards itself.
 struct reactnet_model {
   reactnet_model(reactnet::FileBytes bytes, const reactnet::Settings& settings);
