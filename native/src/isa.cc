@@ -66,6 +66,9 @@ bool isa_compiled(Isa isa) {
 #elif defined(__aarch64__)
     case Isa::kNeon:
       return true;
+#elif defined(__wasm__)
+    case Isa::kWasm:
+      return true;
 #endif
     default:
       return false;

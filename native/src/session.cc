@@ -66,6 +66,10 @@ reactnet_context::reactnet_context(const reactnet_model& of, bool keeps)
   arena = AlignedMemory(plan().arena_bytes);
 }
 
+Memory reactnet_context::memory(const std::uint8_t* image) {
+  return {&plan(), arena.data(), image, partial.data(), scratch.data()};
+}
+
 struct reactnet_context::Job {
   reactnet_context* context;
   const std::uint8_t* images;  // one of the two is null
@@ -78,8 +82,7 @@ struct reactnet_context::Job {
     const Plan& plan = context->plan();
     const auto elements = static_cast<std::size_t>(graph.values[0].shape.elements());
     const auto classes = static_cast<std::size_t>(graph.values[graph.output].shape.channels);
-    Memory memory = {&plan, context->arena.data(), images, context->partial.data(),
-                     context->scratch.data()};
+    Memory memory = context->memory(images);
     for (std::size_t i = 0; i < count; ++i) {
       for (const Step& step : plan.steps) {
         if (normalized == nullptr || graph.nodes[step.node].op != Op::kNormalize) {

@@ -55,6 +55,7 @@ struct reactnet_context {
   reactnet::AlignedMemory scratch;  // Weights::scratch_bytes for each thread
   std::vector<float> partial;       // a number for each thread
 
+  reactnet::Memory memory(const std::uint8_t* image);  // for run_step
   const reactnet::Plan& plan() const { return keep ? *unfused : model.plan; }
 
  private:

@@ -100,6 +100,11 @@ REACTNET_EXPORT("reactnet_plan") const char* wasm_plan() {
   return model->plan_json.c_str();
 }
 
+REACTNET_EXPORT("reactnet_classes") std::uint32_t wasm_classes() {
+  need_model();
+  return static_cast<std::uint32_t>(output_shape().channels);
+}
+
 // The image to run: H x W x C bytes, to be written by the host or by reactnet_preprocess.
 REACTNET_EXPORT("reactnet_image") std::uint8_t* wasm_image() {
   need_model();
@@ -125,13 +130,11 @@ REACTNET_EXPORT("reactnet_run_step") void wasm_run_step(std::uint32_t step) {
   if (step >= model->plan.steps.size()) {
     fail(REACTNET_ERROR_ARGUMENT, "no step " + std::to_string(step), "reactnet_plan lists the steps");
   }
-  const Memory memory = {&model->plan, context->arena.data(), image.data(), context->partial.data()};
-  run_step(model->graph, model->weights, model->plan.steps[step], memory, Share{0, 1, nullptr});
+  run_step(model->graph, model->weights, model->plan.steps[step], context->memory(image.data()), Share{0, 1, nullptr});
 }
 REACTNET_EXPORT("reactnet_run_end") const float* wasm_run_end() {
   need_model();
-  const Memory memory = {&model->plan, context->arena.data(), image.data(), context->partial.data()};
-  copy_logits(static_cast<const float*>(memory.at(model->graph.output)),
+  copy_logits(static_cast<const float*>(context->memory(image.data()).at(model->graph.output)),
               static_cast<std::size_t>(output_shape().channels), logits.get());
   return logits.get();
 }
