@@ -1,4 +1,4 @@
-# make install | demo | test | native | wheel | clean.  The first two words of a newcomer: make demo, make test.
+# make install | demo | test | native | wheel | web | clean.  The first two words of a newcomer: make demo, make test.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 NATIVE := CMakeLists.txt $(shell find native -type f)
 
-.PHONY: install demo test lint types native wheel clean
+.PHONY: install demo test lint types native wheel web clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.native
@@ -40,6 +40,12 @@ test: lint types
 
 wheel: install
 	$(PIP) wheel -q --no-deps --no-build-isolation -w dist .
+
+# The runtime for browsers, its page and a model, ready for any static server: make web MODEL=model.rnet
+web:
+	native/wasm/build.sh dist/web/reactnet.wasm
+	cp web/index.html web/style.css web/app.js web/runtime.js dist/web/
+	$(if $(MODEL),cp $(MODEL) dist/web/model.rnet)
 
 clean:
 	rm -rf build dist $(VENV)

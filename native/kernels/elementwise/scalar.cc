@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "elementwise/elementwise.h"
+#include "select.h"
 
 namespace reactnet {
 namespace {
 
 float clip(float x, float lo, float hi) {
-  const float t = x < lo ? lo : x;
-  return hi < t ? hi : t;
+  const float t = select(x < lo, lo, x);
+  return select(hi < t, hi, t);
 }
 
 // 2^n for the n that sigmoid meets, -126 to 0.
@@ -92,7 +93,7 @@ void run_clip(const ElementwiseArgs& args, int64_t begin, int64_t end) {
 }
 
 struct Relu {
-  static float of(float x) { return x < 0.0f ? 0.0f : x; }
+  static float of(float x) { return select(x < 0.0f, 0.0f, x); }
 };
 
 struct Abs {

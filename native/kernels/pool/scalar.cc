@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "pool/pool.h"
+#include "select.h"
 
 namespace reactnet {
 namespace {
@@ -48,7 +49,7 @@ void maximum(const PoolArgs& args, const Box& box, float* __restrict out) {
     for (int64_t w = box.left; w < box.right; ++w) {  // the first tap again: it is not greater than itself
       const float* __restrict x = args.in + (h * args.window.width + w) * channels;
       for (int64_t c = 0; c < channels; ++c) {
-        out[c] = x[c] > out[c] ? x[c] : out[c];
+        out[c] = select(x[c] > out[c], x[c], out[c]);
       }
     }
   }
