@@ -3,20 +3,68 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reactnet.nn.binarize import approx_sign, weight_sign
+from reactnet.errors import ReactnetError
+from reactnet.nn.binarize import positive, shifted_sign
+from reactnet.nn.one_bit import note_one_bit
+from reactnet.nn.rprelu import rprelu
 
-Gradient = Literal["quadratic", "identity"]
-"""What stands in for the derivative of a sign: that of `approx_sign`, or 1 where |x| <= window ("straight through")."""
+Gradient = Literal["quadratic", "identity", "quadratic_rms"]
+"""What stands in for the derivative of an activation's sign, with k = window and u what the sign is taken of:
+
+quadratic       (2/k) (1 - |u|/k) where |u| < k: `approx_sign`'s
+identity        1 where |u| <= k: "straight through"
+quadratic_rms   as quadratic, but k = window * rms, and rms the running root mean square of u in this layer
+
+All are 0 elsewhere. The third keeps the gradient where the activations are, however large the stream grows.
+"""
+
+GRADIENTS: tuple[Gradient, ...] = ("quadratic", "identity", "quadratic_rms")
+MOMENTUM = 0.01  # the share of each batch in the running mean square
 
 
-class Sign(nn.Module):
+class _Binarizer(nn.Module):
+    """What `Sign` and `RSign` share: the switch, and the gradient with what it needs to know.
+
+    `mean_square` is a running statistic of training with "quadratic_rms", 0 before its first batch, which sets it. It
+    is not in the state dict, since nothing but the gradient depends on it; `gradient_state` saves it.
+    """
+
+    mean_square: Tensor
+
+    def __init__(self, window: float, gradient: Gradient) -> None:
+        super().__init__()
+        self.window = window
+        self.gradient = gradient
+        self.binarize = True
+        self.register_buffer("mean_square", torch.zeros(()), persistent=False)
+
+    def _sign(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        positive(type(self).__name__, self.window)
+        if self.gradient not in GRADIENTS:
+            raise ReactnetError(
+                f"{type(self).__name__}: unknown gradient {self.gradient!r}", hint=f"choose from {', '.join(GRADIENTS)}"
+            )
+        if self.gradient == "quadratic_rms":
+            if self.training and torch.is_grad_enabled():
+                self._measure(x, shift)
+            rms = torch.where(self.mean_square > 0, self.mean_square, 1).sqrt()
+            return note_one_bit(shifted_sign(x, shift, window=rms * self.window))
+        return note_one_bit(shifted_sign(x, shift, window=self.window, curve=self.gradient))
+
+    @torch.no_grad()
+    def _measure(self, x: Tensor, shift: Tensor | None) -> None:
+        moved = (x if shift is None else x + shift.view(1, -1, 1, 1)).float()
+        now = moved.square().mean()
+        before = self.mean_square
+        self.mean_square.copy_(torch.where(before > 0, before + MOMENTUM * (now - before), now))
+
+
+class Sign(_Binarizer):
     """Binarize to exactly -1 or +1 at zero, without a parameter.
 
-    Computes +1 where x >= 0, else -1. The gradient is `approx_sign`'s for `gradient="quadratic"` and 1 inside the
-    window for "identity"; both are 0 outside |x| <= window.
+    Computes +1 where x >= 0, else -1. `gradient` and its `window`: see `Gradient`.
 
     With `binarize` False (the real-valued twin) it is the identity. Not in the state dict.
 
@@ -24,19 +72,16 @@ class Sign(nn.Module):
     """
 
     def __init__(self, *, window: float = 1.0, gradient: Gradient = "quadratic") -> None:
-        super().__init__()
-        self.window = window
-        self.gradient = gradient
-        self.binarize = True
+        super().__init__(window, gradient)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _sign(x, self.window, self.gradient) if self.binarize else x
+        return self._sign(x, None) if self.binarize else x
 
     def extra_repr(self) -> str:
         return f"window={self.window:g}, gradient={self.gradient}, binarize={self.binarize}"
 
 
-class RSign(nn.Module):
+class RSign(_Binarizer):
     """Binarize to exactly -1 or +1 at a learned per-channel threshold.
 
     Computes `approx_sign(x + shift)`; a zero counts as +1, so every output fits in one bit. The paper writes the
@@ -44,19 +89,15 @@ class RSign(nn.Module):
 
     With `binarize` False (the real-valued twin) the sign is the identity: x + shift. Not in the state dict.
 
-    Shape: (N, C, H, W) -> (N, C, H, W). `shift` is (C,), 0 at first. `window` and `gradient`: see `Sign`.
+    Shape: (N, C, H, W) -> (N, C, H, W). `shift` is (C,), 0 at first. `gradient` and its `window`: see `Gradient`.
     """
 
     def __init__(self, channels: int, *, window: float = 1.0, gradient: Gradient = "quadratic") -> None:
-        super().__init__()
+        super().__init__(window, gradient)
         self.shift = nn.Parameter(torch.zeros(channels))
-        self.window = window
-        self.gradient = gradient
-        self.binarize = True
 
     def forward(self, x: Tensor) -> Tensor:
-        shifted = x + self.shift.view(1, -1, 1, 1)
-        return _sign(shifted, self.window, self.gradient) if self.binarize else shifted
+        return self._sign(x, self.shift) if self.binarize else x + self.shift.view(1, -1, 1, 1)
 
     def extra_repr(self) -> str:
         return f"{self.shift.numel()}, window={self.window:g}, gradient={self.gradient}, binarize={self.binarize}"
@@ -78,7 +119,7 @@ class RPReLU(nn.Module):
         self.shift_out = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.prelu(x + self.shift_in.view(1, -1, 1, 1), self.slope) + self.shift_out.view(1, -1, 1, 1)
+        return rprelu(x, self.shift_in, self.slope, self.shift_out)
 
     def extra_repr(self) -> str:
         return f"{self.slope.numel()}"
@@ -101,8 +142,3 @@ class Blend(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.ratio.numel()}"
-
-
-def _sign(x: Tensor, window: float, gradient: Gradient) -> Tensor:
-    # weight_sign's gradient is the straight-through one: what it is called with here is no weight.
-    return approx_sign(x, window=window) if gradient == "quadratic" else weight_sign(x, window=window)

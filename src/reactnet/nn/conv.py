@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reactnet.errors import ReactnetError
-from reactnet.nn.binarize import weight_sign
+from reactnet.nn.binarize import positive
+from reactnet.nn.convolution import Geometry, binary_convolution
+from reactnet.nn.one_bit import is_one_bit, note_one_bit
 
 
 class BinaryConv2d(nn.Module):
@@ -23,6 +25,9 @@ class BinaryConv2d(nn.Module):
     `window`: latent weights further than this from 0 get no gradient.
     `padding_value`: 0, or -1 or +1, which keeps the padded input one bit wide.
     `binarize` False (phase one, and the twin): a plain convolution with `weight`, no scale. Not in the state dict.
+
+    Memory: of the signs of an `RSign` or `Sign` a byte each is kept for backward, of any other input all of it; the
+    signs of the weight are computed again.
 
     Shape: (N, in, H, W) -> (N, out, H', W'); `weight` is (out, in / groups, kh, kw). Its first values are those of
     `nn.Conv2d`, uniform within 1 / sqrt(fan_in): phase one trains it as a real weight, and |w| <= 1 passes gradients.
@@ -66,21 +71,23 @@ class BinaryConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.binarize:
             return self._convolve(x, self.weight)
-        if not self.scale:
-            return self._convolve(x, weight_sign(self.weight, window=self.window))
-        scale = self.weight.detach().abs().mean(dim=(1, 2, 3), keepdim=True)
-        # y = scale * sum makes autograd multiply the gradient of both x and the weight by the scale. For x that is
-        # right; for the weight the published code leaves it out, so it is divided out again.
-        divisor = None if self.scaled_gradient else scale
-        sign = weight_sign(self.weight, window=self.window, gradient_divisor=divisor)
-        return self._convolve(x, sign) * scale.view(1, -1, 1, 1)
+        positive("BinaryConv2d", self.window)
+        scale = self.weight.detach().abs().mean(dim=(1, 2, 3), keepdim=True) if self.scale else None
+        padded, padding = self._pad(x)
+        geometry = Geometry(self.stride, padding, self.groups, self.window, self.scaled_gradient)
+        return binary_convolution(padded, self.weight, scale, geometry)
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        if self.padding_value == 0:
-            return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.groups)
+        x, padding = self._pad(x)
+        return F.conv2d(x, weight, stride=self.stride, padding=padding, groups=self.groups)
+
+    def _pad(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The input, and the zero padding that is left to the convolution."""
+        if self.padding_value == 0 or self.padding == (0, 0):
+            return x, self.padding
         vertical, horizontal = self.padding
-        x = F.pad(x, (horizontal, horizontal, vertical, vertical), value=self.padding_value)
-        return F.conv2d(x, weight, stride=self.stride, groups=self.groups)
+        padded = F.pad(x, (horizontal, horizontal, vertical, vertical), value=self.padding_value)
+        return (note_one_bit(padded) if is_one_bit(x) else padded), (0, 0)
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
