@@ -26,6 +26,7 @@ from reactnet.train.loop import Loop, timed_epoch
 from reactnet.train.prepare import make_loop
 from reactnet.train.recipe import Recipe, dump_recipe
 from reactnet.train.stop import Interrupted, Stop, stop_on_signals
+from reactnet.train.tensorboard import FOLDER, NOT_WRITTEN, find_writer, tensorboard
 from reactnet.train.vitals import IMAGES as VITAL_IMAGES
 from reactnet.train.vitals import Vitals
 
@@ -62,7 +63,15 @@ def train(
         if folder.info().get("finished") is True:
             tell(RunEnd(out, trained=False))
             return out
-        _Run(recipe, folder, feed, where, tell, stop).run()
+        writer = find_writer()
+        folder.update_info(tensorboard=NOT_WRITTEN if writer is None else f"{FOLDER}/")
+        with tensorboard(writer, out, {name: phase.epochs for name, phase in recipe.phases.items()}) as write:
+
+            def tell_both(event: Event) -> None:
+                write(event)
+                tell(event)
+
+            _Run(recipe, folder, feed, where, tell_both, stop).run()
     tell(RunEnd(out, trained=True))
     return out
 
