@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "convert": {"errors", "nn", "models", "train"},
     "compiler": {"errors", "nn", "graph"},
     "runtime": {"errors", "images"},
+    "report": {"errors"},
 }
 NEEDS_TORCH = {"nn", "models", "data", "train", "convert", "compiler"}
 HEAVY = {"torch", "torchvision", "sklearn", "safetensors", "rich", "timm", "matplotlib"}

@@ -23,6 +23,7 @@ from reactnet.cli.eval import eval_
 from reactnet.cli.inspect import inspect
 from reactnet.cli.models import models
 from reactnet.cli.predict import predict
+from reactnet.cli.report import report
 from reactnet.cli.train import train
 from reactnet.cli.verify import verify
 from reactnet.errors import ReactnetError
@@ -56,6 +57,7 @@ def make_app() -> App:
         ("models", models),
         ("count", count),
         ("train", train),
+        ("report", report),
         ("eval", eval_),
         ("convert", convert),
         ("compile", compile_),

@@ -1,0 +1,55 @@
+"""`reactnet report`: one or several runs on one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from reactnet.errors import ReactnetError
+from reactnet.report import Run, make_page, read_runs
+
+
+def report(
+    *runs: Annotated[Path, Parameter(help="Run folders, those of runs that are going on included.")],
+    out: Annotated[Path, Parameter(help="The file to write.")] = Path("report.html"),
+    measure: Annotated[
+        bool, Parameter(help="Measure the histograms that a run lacks, from its checkpoints; needs PyTorch.")
+    ] = False,
+    data: Annotated[
+        Path | None, Parameter(help="The folder of the images, for --measure where the recipe needs one.")
+    ] = None,
+) -> None:
+    """Write one HTML file with the curves, vitals, alerts and histograms of runs side by side."""
+    if data is not None and not measure:
+        raise ReactnetError("reactnet report: --data is for --measure", hint="give --measure too, or leave --data out")
+    if out.is_dir():
+        raise ReactnetError(f"{out}: a folder", hint="give a file to write: --out report.html")
+    found = read_runs(runs)
+    if measure:
+        found = [_with_histograms(run, data) for run in found]
+    text = make_page(found).encode("utf-8", "replace")
+    out.write_bytes(text)
+    print(out)
+
+
+def _with_histograms(run: Run, data: Path | None) -> Run:
+    """The run with the histograms of every phase whose checkpoint is there; the folder itself is left as it is."""
+    import dataclasses
+
+    from reactnet.train import load_model, load_recipe
+    from reactnet.train.card import CHECKPOINTS
+    from reactnet.train.feed import open_feed
+    from reactnet.train.histograms import activation_histograms
+    from reactnet.train.vitals import IMAGES
+
+    recipe = load_recipe(run.path / "recipe.toml")
+    lacking = [
+        name
+        for name in recipe.phases
+        if name not in run.histograms and (run.path / CHECKPOINTS / f"{name}.safetensors").is_file()
+    ]
+    if not lacking:
+        return run
+    images = open_feed(recipe.data, data).sample(IMAGES)
+    measured = {name: activation_histograms(load_model(run.path, phase=name), images) for name in lacking}
+    return dataclasses.replace(run, histograms={**run.histograms, **measured})
