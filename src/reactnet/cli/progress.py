@@ -1,6 +1,8 @@
-"""Training, as it happens: live bars on a terminal, one line a phase elsewhere."""
+"""Training, as it happens: live bars on a terminal; elsewhere a line a phase, and one now and then in between."""
 
 import sys
+import time
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -9,7 +11,10 @@ from reactnet.cli.screen import on_terminal, percent
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from reactnet.train.events import Event, PhaseBegin, PhaseEnd, StepEnd
+    from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, StepEnd
+
+RATE_OVER = 5.0  # seconds over which images a second are counted: long enough to read, short enough to be of now
+LINE_EVERY = 30.0  # seconds between two lines where no one looks at a bar: a log file of some hundred lines a run
 
 
 class TrainingBars:
@@ -21,16 +26,20 @@ class TrainingBars:
 
         self._live = on_terminal()
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             console=Console(stderr=True),
             disable=not self._live,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._steps: dict[str, int] = {}
+        self._begun: dict[str, PhaseBegin] = {}
+        self._top1 = ""  # of the last epoch that was measured, in words
+        self._rate = Rate()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -51,6 +60,8 @@ class TrainingBars:
                 self._begin(event)
             case events.StepEnd():
                 self._step(event)
+            case events.EpochEnd():
+                self._epoch(event)
             case events.PhaseEnd():
                 self._end(event)
             case events.RunEnd(trained=False):
@@ -59,20 +70,38 @@ class TrainingBars:
                 pass
 
     def _begin(self, event: "PhaseBegin") -> None:
-        self._steps[event.phase] = event.steps_per_epoch
+        self._begun[event.phase] = event
+        self._top1 = ""
+        self._rate.pause()
         self._tasks[event.phase] = self._bars.add_task(
-            event.phase,
+            f"{event.phase} {min(event.epoch + 1, event.epochs)}/{event.epochs}",
             total=event.epochs * event.steps_per_epoch,
             completed=event.epoch * event.steps_per_epoch + event.step,
             status="",
         )
 
     def _step(self, event: "StepEnd") -> None:
+        begun = self._begun[event.phase]
+        rate = self._rate.add(event.images)
+        speed = f"  {rate:,.0f} images/s" if rate is not None else ""
         self._bars.update(
             self._tasks[event.phase],
-            completed=event.epoch * self._steps[event.phase] + event.step,
-            status=f"epoch {event.epoch + 1}, loss {event.loss:.3f}",
+            description=f"{event.phase} {event.epoch + 1}/{begun.epochs}",
+            completed=event.epoch * begun.steps_per_epoch + event.step,
+            status=f"loss {event.loss:.3f}{self._top1}  lr {event.learning_rate:.2g}{speed}",
         )
+
+    def _epoch(self, event: "EpochEnd") -> None:
+        record = event.record
+        top1 = next((value for key, value in record.items() if key in ("test_top1", "validation_top1")), None)
+        self._top1 = f"  top-1 {percent(top1)}" if isinstance(top1, float) else ""
+        self._rate.pause()  # measuring is no training
+        if not self._live and time.monotonic() - self._last_line >= LINE_EVERY:
+            self._say(
+                f"{event.phase}: epoch {event.epoch + 1} of {self._begun[event.phase].epochs}"
+                f"  loss {record['loss']:.3f}{self._top1}  lr {record['learning_rate']:.2g}  "
+                f"{record['rate']:,.0f} images/s"
+            )
 
     def _end(self, event: "PhaseEnd") -> None:
         if event.phase in self._tasks:
@@ -81,7 +110,30 @@ class TrainingBars:
             self._say(f"{event.phase}: top-1 {percent(event.top1)}")
 
     def _say(self, text: str) -> None:
+        self._last_line = time.monotonic()
         if self._live:
-            self._bars.console.print(text, highlight=False)
+            self._bars.console.print(text, highlight=False, markup=False)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+class Rate:
+    """Images a second over the last `RATE_OVER` seconds of training."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def pause(self) -> None:
+        """Something else than steps follows: the time until the next step does not count."""
+        self._seen.clear()
+
+    def add(self, images: int) -> float | None:
+        """After a step of so many images; None until a second step makes a distance."""
+        now = time.monotonic()
+        self._seen.append((now, images))
+        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_OVER:
+            self._seen.popleft()
+        begin = self._seen[0][0]
+        if len(self._seen) < 2 or now <= begin:
+            return None
+        return sum(count for _, count in list(self._seen)[1:]) / (now - begin)

@@ -1,5 +1,6 @@
 """`reactnet report`: one or several runs on one page."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +23,23 @@ def report(
     """Write one HTML file with the curves, vitals, alerts and histograms of runs side by side."""
     if data is not None and not measure:
         raise ReactnetError("reactnet report: --data is for --measure", hint="give --measure too, or leave --data out")
-    if out.is_dir():
-        raise ReactnetError(f"{out}: a folder", hint="give a file to write: --out report.html")
+    if out.exists() and not out.is_file():
+        raise ReactnetError(f"{out}: not a regular file", hint="give a file to write: --out report.html")
     found = read_runs(runs)
     if measure:
         found = [_with_histograms(run, data) for run in found]
-    text = make_page(found).encode("utf-8", "replace")
-    out.write_bytes(text)
+    _write(out, make_page(found).encode("utf-8", "replace"))
     print(out)
+
+
+def _write(out: Path, text: bytes) -> None:
+    """Whole or not at all: someone may have the last report of a run open, and reload it."""
+    temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(text)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _with_histograms(run: Run, data: Path | None) -> Run:
