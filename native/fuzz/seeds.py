@@ -1,6 +1,6 @@
 """Write the seeds of the fuzz targets: the smallest file of each op and a few networks of several.
 
-    python native/fuzz/seeds.py FOLDER
+python native/fuzz/seeds.py FOLDER
 """
 
 import sys
@@ -9,7 +9,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from conformance.graphs import CASES, random_graph
-
 from reactnet.graph import OPS, dumps
 
 MOST_BYTES = 6000  # mutations of small files go further
