@@ -19,12 +19,19 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
        ${_kernels}/bconv2d/x86_avx2.cc
        ${_kernels}/conv_f32/x86_avx2.cc
        ${_kernels}/conv_f32/x86_avx2_depthwise.cc
+       ${_kernels}/conv_i8/x86_avx2.cc
+       ${_kernels}/conv_u8/x86_avx2.cc
        ${_kernels}/linear_f32/x86_avx2.cc
+       ${_kernels}/linear_i8/x86_avx2.cc
        ${_kernels}/peak/x86_avx2.cc
        ${_kernels}/pool/x86_avx2.cc
+       ${_kernels}/quantize/x86_avx2.cc
        ${_kernels}/sign/x86_avx2.cc)
   list(APPEND _avx512
        ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc
+       ${_kernels}/conv_i8/x86_avx512vnni.cc
+       ${_kernels}/conv_u8/x86_avx512vnni.cc
+       ${_kernels}/linear_i8/x86_avx512vnni.cc
        ${_kernels}/peak/x86_avx512vpopcntdq.cc)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc ${_kernels}/peak/arm64_neon.cc)
@@ -38,4 +45,4 @@ set_source_files_properties(${_avx2} PROPERTIES
   COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx2;-mpopcnt")
 # -Wno-(maybe-)uninitialized: GCC 12 says it of its own avx512fintrin.h, wherever an intrinsic begins with an undefined register.
 set_source_files_properties(${_avx512} PROPERTIES
-  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
+  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;-mavx512vnni;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")

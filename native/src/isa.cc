@@ -45,8 +45,9 @@ bool has_avx2() {
 bool has_avx512() {
   const uint32_t wanted_b = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // f, dq, bw, vl
   const Cpuid leaf = cpuid(7);
-  const bool vpopcntdq = (leaf.ecx & (1u << 14)) != 0;
-  return has_avx2() && (leaf.ebx & wanted_b) == wanted_b && vpopcntdq && system_saves(0xE6);  // and opmask, zmm
+  const uint32_t wanted_c = (1u << 11) | (1u << 14);  // vnni, vpopcntdq
+  return has_avx2() && (leaf.ebx & wanted_b) == wanted_b && (leaf.ecx & wanted_c) == wanted_c &&
+         system_saves(0xE6);  // and opmask, zmm
 }
 
 #endif

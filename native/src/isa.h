@@ -11,7 +11,7 @@ namespace reactnet {
 enum class Isa : uint8_t {
   kScalar,  // what the compiler makes of plain C++ for the baseline of the architecture
   kAvx2,    // avx2, popcnt
-  kAvx512,  // avx512 f, bw, dq, vl, vpopcntdq
+  kAvx512,  // avx512 f, bw, dq, vl, vpopcntdq, vnni: Ice Lake, Zen 4 and later have them all
   kNeon,    // aarch64
   kWasm,    // simd128
 };

@@ -42,9 +42,9 @@ std::vector<float> random_reals(std::int64_t count) {
   return out;
 }
 
-// Repeats `run` and prints the best and the median time.
+// Repeats `run` and prints the best and the median time; with `macs`, the rate of the best.
 template <class K, class F>
-void time_kernel(const K& kernel, const std::string& what, F run) {
+void time_kernel(const K& kernel, const std::string& what, F run, std::int64_t macs = 0) {
   if (!isa_available(kernel.isa)) {
     std::printf("%-22s %-26s cannot run here\n", kernel.name, what.c_str());
     return;
@@ -56,8 +56,10 @@ void time_kernel(const K& kernel, const std::string& what, F run) {
     times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(times.begin(), times.end());
-  std::printf("%-22s %-26s %10.1f us best %10.1f us median\n", kernel.name, what.c_str(), times[0] * 1e6,
+  std::printf("%-22s %-26s %10.1f us best %10.1f us median", kernel.name, what.c_str(), times[0] * 1e6,
               times[times.size() / 2] * 1e6);
+  if (macs != 0) std::printf(" %7.1f GMAC/s", static_cast<double>(macs) / times[0] * 1e-9);
+  std::printf("\n");
 }
 
 // A kernel's weights in its own layout, aligned as kernels ask.
@@ -69,40 +71,84 @@ struct Packed {
   Packed& operator=(const Packed&) = delete;
 };
 
-constexpr Window kStem = {224, 224, 112, 112, 3, 3, 2, 2, 1, 1};
-constexpr Window kMap = {28, 28, 28, 28, 1, 1, 1, 1, 0, 0};
 constexpr Window kHalving = {56, 56, 28, 28, 2, 2, 2, 2, 0, 0};
 
-void bench_convolutions() {
-  const auto pixels = random_integers<std::uint8_t>(224 * 224 * 3);
-  const auto image = random_reals(224 * 224 * 3);
-  const auto weight = random_reals(32 * 27);
-  const auto small = random_integers<std::int8_t>(128 * 64);
-  const auto offset = random_integers<std::int16_t>(32 * 9);
-  const std::vector<std::int32_t> offsets(offset.begin(), offset.end());
-  const auto quantized = random_integers<std::int8_t>(28 * 28 * 64);
-  const auto reals = random_reals(128);
-  std::vector<float> out(112 * 112 * 32);
+// A square convolution; `padding` is half the kernel.
+struct Conv {
+  const char* what;
+  std::int64_t size, kernel, stride, channels, outputs;
+
+  std::int64_t out_size() const { return (size + stride - 1) / stride; }
+  Window window() const {
+    return {size, size, out_size(), out_size(), kernel, kernel, stride, stride, kernel / 2, kernel / 2};
+  }
+  std::int64_t weights() const { return outputs * kernel * kernel * channels; }
+  std::int64_t macs() const { return out_size() * out_size() * weights(); }
+};
+
+void bench_f32(const Conv& c) {
+  const auto image = random_reals(c.size * c.size * c.channels);
+  const auto weight = random_reals(c.weights());
+  const auto bias = random_reals(c.outputs);
+  std::vector<float> out(static_cast<std::size_t>(c.out_size() * c.out_size() * c.outputs));
   for (const ConvF32Kernel* k : conv_f32_kernels()) {
-    const ConvF32Shape shape = {kStem, 3, 32, 1};
+    const ConvF32Shape shape = {c.window(), c.channels, c.outputs, 1};
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), packed.data);
-    const ConvF32Args args = {shape, image.data(), packed.data, reals.data(), out.data()};
-    time_kernel(*k, "3x3 s2 3-32 @224", [&] { k->run(args, 0, 112); });
+    const ConvF32Args args = {shape, image.data(), packed.data, bias.data(), out.data()};
+    time_kernel(*k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
   }
+}
+
+template <class Weight>
+void bench_u8(const Conv& c) {
+  const auto pixels = random_integers<std::uint8_t>(c.size * c.size * c.channels);
+  const auto weight = random_integers<Weight>(c.weights());
+  const auto small = random_integers<std::int16_t>(c.outputs * c.kernel * c.kernel);
+  const std::vector<std::int32_t> offset(small.begin(), small.end());
+  const auto reals = random_reals(c.outputs);
+  std::vector<float> out(static_cast<std::size_t>(c.out_size() * c.out_size() * c.outputs));
   for (const ConvU8Kernel* k : conv_u8_kernels()) {
-    const ConvU8Shape shape = {kStem, 3, 32, 8};
+    const ConvU8Shape shape = {c.window(), c.channels, c.outputs, 8 * static_cast<std::int64_t>(sizeof(Weight))};
+    if (!k->supports(shape)) continue;
     Packed packed(k->packed_bytes(shape));
-    k->pack(shape, small.data(), offsets.data(), packed.data);
+    k->pack(shape, weight.data(), offset.data(), packed.data);
     const ConvU8Args args = {shape, pixels.data(), packed.data, reals.data(), reals.data(), out.data()};
-    time_kernel(*k, "3x3 s2 3-32 @224", [&] { k->run(args, 0, 112); });
+    time_kernel(*k, c.what + std::string(sizeof(Weight) == 1 ? ", w8" : ", w16"),
+                [&] { k->run(args, 0, c.out_size()); }, c.macs());
   }
+}
+
+void bench_i8(const Conv& c) {
+  const auto quantized = random_integers<std::int8_t>(c.size * c.size * c.channels);
+  const auto weight = random_integers<std::int8_t>(c.weights());
+  const auto reals = random_reals(c.outputs);
+  std::vector<float> out(static_cast<std::size_t>(c.out_size() * c.out_size() * c.outputs));
   for (const ConvI8Kernel* k : conv_i8_kernels()) {
-    const ConvI8Shape shape = {kMap, 64, 128, 1};
+    const ConvI8Shape shape = {c.window(), c.channels, c.outputs, 1};
+    if (!k->supports(shape)) continue;
     Packed packed(k->packed_bytes(shape));
-    k->pack(shape, small.data(), packed.data);
+    k->pack(shape, weight.data(), packed.data);
     const ConvI8Args args = {shape, quantized.data(), reals.data(), packed.data, reals.data(), reals.data(), out.data()};
-    time_kernel(*k, "1x1 64-128 @28", [&] { k->run(args, 0, 28); });
+    time_kernel(*k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
+  }
+}
+
+void bench_convolutions() {
+  static constexpr Conv kStems[] = {{"3x3 s2 3-32 @112", 224, 3, 2, 3, 32}, {"7x7 s2 3-64 @112", 224, 7, 2, 3, 64}};
+  for (const Conv& c : kStems) {
+    bench_f32(c);
+    bench_u8<std::int8_t>(c);
+    bench_u8<std::int16_t>(c);
+  }
+  static constexpr Conv kInner[] = {{"1x1 64-128 @28", 28, 1, 1, 64, 128},
+                                    {"1x1 128-256 @14", 14, 1, 1, 128, 256},
+                                    {"1x1 256-512 @7", 7, 1, 1, 256, 512},
+                                    {"3x3 64-64 @56", 56, 3, 1, 64, 64},
+                                    {"3x3 512-512 @7", 7, 3, 1, 512, 512}};
+  for (const Conv& c : kInner) {
+    bench_f32(c);
+    bench_i8(c);
   }
 }
 
@@ -118,14 +164,14 @@ void bench_linear() {
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), packed.data);
     const LinearF32Args args = {shape, in.data(), packed.data, reals.data(), out.data()};
-    time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearF32Block - 1) / kLinearF32Block); });
+    time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearF32Block - 1) / kLinearF32Block); }, 1024 * 1000);
   }
   for (const LinearI8Kernel* k : linear_i8_kernels()) {
     const LinearI8Shape shape = {1024, 1000};
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, small.data(), packed.data);
     const LinearI8Args args = {shape, quantized.data(), reals.data(), packed.data, reals.data(), reals.data(), out.data()};
-    time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearI8Block - 1) / kLinearI8Block); });
+    time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearI8Block - 1) / kLinearI8Block); }, 1024 * 1000);
   }
 }
 

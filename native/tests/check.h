@@ -7,9 +7,11 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "guarded.h"
 #include "isa.h"
+#include "kernel_list.h"
 
 struct Tally {
   int passed = 0;
@@ -71,6 +73,15 @@ inline void in_pieces(Random& random, std::int64_t count, const std::function<vo
 }
 
 inline std::size_t size_of(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+// The kernels that this machine can run, and those that it emulates: see simde_shims.h.
+template <class K>
+std::vector<const K*> kernels_here(const reactnet::KernelList<K>& list, std::vector<const K*> emulated = {}) {
+  for (const K* kernel : list) {
+    if (reactnet::isa_available(kernel->isa)) emulated.push_back(kernel);
+  }
+  return emulated;
+}
 
 void check_bconv2d(Tally& tally);
 void check_convolutions(Tally& tally);

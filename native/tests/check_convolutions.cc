@@ -1,4 +1,6 @@
 // conv_f32, conv_u8, conv_i8: every kernel against sums written out a tap at a time.
+#include <limits>
+
 #include "check.h"
 #include "conv_f32/conv_f32.h"
 #include "conv_i8/conv_i8.h"
@@ -6,7 +8,22 @@
 
 using namespace reactnet;
 
+#if defined(REACTNET_TEST_SIMDE)
+namespace reactnet {
+extern const ConvU8Kernel conv_u8_simde_avx512vnni;
+extern const ConvI8Kernel conv_i8_simde_avx512vnni;
+}
+#endif
+
 namespace {
+
+#if defined(REACTNET_TEST_SIMDE)
+std::vector<const ConvU8Kernel*> conv_u8_here() { return kernels_here(conv_u8_kernels(), {&conv_u8_simde_avx512vnni}); }
+std::vector<const ConvI8Kernel*> conv_i8_here() { return kernels_here(conv_i8_kernels(), {&conv_i8_simde_avx512vnni}); }
+#else
+std::vector<const ConvU8Kernel*> conv_u8_here() { return kernels_here(conv_u8_kernels()); }
+std::vector<const ConvI8Kernel*> conv_i8_here() { return kernels_here(conv_i8_kernels()); }
+#endif
 
 struct Shape {
   Window window;
@@ -15,7 +32,7 @@ struct Shape {
 
 Shape random_shape(Random& random, bool grouped, std::int64_t most_channels) {
   static const std::int64_t kSides[] = {1, 2, 5, 7, 9, 14};
-  static const std::int64_t kKernels[] = {1, 2, 3, 5};
+  static const std::int64_t kKernels[] = {1, 2, 3, 5, 7};
   static const std::int64_t kOutputs[] = {1, 7, 8, 9, 16, 17, 24, 33, 65};
   Shape s = {};
   Window& w = s.window;
@@ -100,6 +117,16 @@ void check_f32(Tally& tally, Random& random) {
   }
 }
 
+// All numbers at one end of their range: the largest sums.
+template <class X, class Weight>
+void fill_extremes(Random& random, Guarded<X>& in, Guarded<Weight>& weight) {
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = std::numeric_limits<X>::max();
+  const bool negative = random.coin();
+  for (std::size_t i = 0; i < weight.size(); ++i) {
+    weight[i] = negative ? std::numeric_limits<Weight>::min() : std::numeric_limits<Weight>::max();
+  }
+}
+
 template <class Weight>
 void check_u8(Tally& tally, Random& random) {
   const Shape s = random_shape(random, false, 4);
@@ -111,6 +138,7 @@ void check_u8(Tally& tally, Random& random) {
   Guarded<float> expected(out_size(s), random.guard());
   random.fill_integers(in);
   random.fill_integers(weight);
+  if (random.below(8) == 0) fill_extremes(random, in, weight);
   for (std::size_t i = 0; i < offset.size(); ++i) offset[i] = static_cast<std::int32_t>(random.below(200001) - 100000);
   for (Guarded<float>* reals : {&scale, &bias}) random.fill(*reals);
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -123,8 +151,8 @@ void check_u8(Tally& tally, Random& random) {
     expected[i] = y + bias[i % size_of(s.outputs)];
   }
   const ConvU8Shape shape = {s.window, s.channels, s.outputs, static_cast<std::int64_t>(8 * sizeof(Weight))};
-  for (const ConvU8Kernel* kernel : conv_u8_kernels()) {
-    if (!isa_available(kernel->isa) || !kernel->supports(shape)) continue;
+  for (const ConvU8Kernel* kernel : conv_u8_here()) {
+    if (!kernel->supports(shape)) continue;
     Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(shape))), Guard::kAfter, 64);
     kernel->pack(shape, weight.data(), offset.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());
@@ -142,6 +170,7 @@ void check_i8(Tally& tally, Random& random) {
   Guarded<float> in_scale(1, random.guard()), expected(out_size(s), random.guard());
   random.fill_integers(in);
   random.fill_integers(weight);
+  if (random.below(8) == 0) fill_extremes(random, in, weight);
   for (Guarded<float>* reals : {&scale, &bias, &in_scale}) random.fill(*reals);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     std::int32_t acc = 0;
@@ -153,8 +182,8 @@ void check_i8(Tally& tally, Random& random) {
     expected[i] = scaled + bias[i % size_of(s.outputs)];
   }
   const ConvI8Shape shape = {s.window, s.channels, s.outputs, s.groups};
-  for (const ConvI8Kernel* kernel : conv_i8_kernels()) {
-    if (!isa_available(kernel->isa) || !kernel->supports(shape)) continue;
+  for (const ConvI8Kernel* kernel : conv_i8_here()) {
+    if (!kernel->supports(shape)) continue;
     Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(shape))), Guard::kAfter, 64);
     kernel->pack(shape, weight.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());

@@ -4,7 +4,19 @@
 
 using namespace reactnet;
 
+#if defined(REACTNET_TEST_SIMDE)
+namespace reactnet {
+extern const LinearI8Kernel linear_i8_simde_avx512vnni;
+}
+#endif
+
 namespace {
+
+#if defined(REACTNET_TEST_SIMDE)
+std::vector<const LinearI8Kernel*> linear_i8_here() { return kernels_here(linear_i8_kernels(), {&linear_i8_simde_avx512vnni}); }
+#else
+std::vector<const LinearI8Kernel*> linear_i8_here() { return kernels_here(linear_i8_kernels()); }
+#endif
 
 void check_f32(Tally& tally, const LinearF32Shape& s, bool biased, Random& random) {
   Guarded<float> in(size_of(s.inputs), random.guard()), weight(size_of(s.inputs * s.outputs), random.guard());
@@ -28,12 +40,14 @@ void check_f32(Tally& tally, const LinearF32Shape& s, bool biased, Random& rando
   }
 }
 
-void check_i8(Tally& tally, const LinearI8Shape& s, Random& random) {
+void check_i8(Tally& tally, const LinearI8Shape& s, Random& random, bool extreme = false) {
   Guarded<std::int8_t> in(size_of(s.inputs), random.guard()), weight(size_of(s.inputs * s.outputs), random.guard());
   Guarded<float> scale(size_of(s.outputs), random.guard()), bias(size_of(s.outputs), random.guard());
   Guarded<float> expected(size_of(s.outputs), random.guard()), in_scale(1, random.guard());
   random.fill_integers(in);
   random.fill_integers(weight);
+  for (std::size_t i = 0; extreme && i < in.size(); ++i) in[i] = 127;
+  for (std::size_t i = 0; extreme && i < weight.size(); ++i) weight[i] = i < in.size() ? 127 : -127;
   for (Guarded<float>* reals : {&scale, &bias, &in_scale}) random.fill(*reals);
   for (std::int64_t o = 0; o < s.outputs; ++o) {
     int acc = 0;
@@ -42,8 +56,8 @@ void check_i8(Tally& tally, const LinearI8Shape& s, Random& random) {
     const float scaled = y * scale[size_of(o)];
     expected[size_of(o)] = scaled + bias[size_of(o)];
   }
-  for (const LinearI8Kernel* kernel : linear_i8_kernels()) {
-    if (!isa_available(kernel->isa) || !kernel->supports(s)) continue;
+  for (const LinearI8Kernel* kernel : linear_i8_here()) {
+    if (!kernel->supports(s)) continue;
     Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(s))), Guard::kAfter, 64);
     kernel->pack(s, weight.data(), packed.data());
     Guarded<float> out(size_of(s.outputs), random.guard());
@@ -65,4 +79,6 @@ void check_linear(Tally& tally) {
       check_i8(tally, {inputs, outputs}, random);
     }
   }
+  for (const std::int64_t inputs : {1025, 4096, 5003}) check_i8(tally, {inputs, 70}, random);  // past a chunk
+  check_i8(tally, {133143, 2}, random, true);  // the longest sum of 127 * 127 in int32, and its opposite
 }

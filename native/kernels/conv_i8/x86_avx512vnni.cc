@@ -1,0 +1,175 @@
+// vpdpbusd multiplies unsigned bytes by signed ones, so the values are taken as q + 128 and the sum begins at
+// -128 times the output's weights, all of them: sum (q + 128) w - 128 sum w = sum q w. A tap outside is q = 0, which is
+// 128. The sum wraps on the way, and is exact in the end since the format keeps it within int32.
+//
+// Packed: -128 times the sum of each output's weights; then weights as int8, groups x blocks of 32 outputs x fours of
+// products x 32 x 4. What is past the last output of a group, or past the last product, is zero.
+#include <immintrin.h>
+#include <string.h>
+
+#include "conv_i8/conv_i8.h"
+#include "patch.h"
+
+namespace reactnet {
+namespace {
+
+constexpr int64_t kBlock = 32;
+constexpr int64_t kTile = 8;
+constexpr int64_t kGroup = 32;        // pixels, if their patches fit
+constexpr int64_t kScratch = 65536;  // bytes: half of a small second-level cache
+
+struct Part {  // one group of channels and outputs
+  int64_t channels, outputs, blocks, products, fours;
+};
+
+Part part_of(const ConvI8Shape& s) {
+  const int64_t outputs = s.outputs / s.groups;
+  const int64_t channels = s.channels / s.groups;
+  const int64_t products = s.window.kernel_h * s.window.kernel_w * channels;
+  return {channels, outputs, (outputs + kBlock - 1) / kBlock, products, (products + 3) / 4};
+}
+
+// Small groups would leave most lanes empty.
+bool supports(const ConvI8Shape& s) {
+  return part_of(s).fours * 4 * kTile <= kScratch && (s.groups == 1 || s.outputs / s.groups >= 16);
+}
+
+uint64_t packed_bytes(const ConvI8Shape& s) {
+  const Part p = part_of(s);
+  return static_cast<uint64_t>(s.groups * p.blocks * kBlock * 4 * (1 + p.fours));
+}
+
+void pack(const ConvI8Shape& s, const int8_t* weight, void* packed) {
+  const Part p = part_of(s);
+  memset(packed, 0, packed_bytes(s));
+  int32_t* base = static_cast<int32_t*>(packed);
+  int8_t* weights = reinterpret_cast<int8_t*>(base + s.groups * p.blocks * kBlock);
+  for (int64_t o = 0; o < s.outputs; ++o) {
+    const int64_t in_group = o % p.outputs;
+    const int64_t block = o / p.outputs * p.blocks + in_group / kBlock;
+    int8_t* out = weights + (block * p.fours * kBlock + in_group % kBlock) * 4;
+    int32_t* sum = base + block * kBlock + in_group % kBlock;
+    for (int64_t i = 0; i < p.products; ++i) {
+      out[i / 4 * kBlock * 4 + i % 4] = weight[o * p.products + i];
+      *sum -= 128 * weight[o * p.products + i];
+    }
+  }
+}
+
+// Copies bytes as q + 128; touches no others.
+void copy_bytes(uint8_t* out, const int8_t* in, int64_t count) {
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
+  for (int64_t i = 0; i < count; i += 64) {
+    const __mmask64 lanes = count - i >= 64 ? ~__mmask64{0} : (__mmask64{1} << (count - i)) - 1;
+    const __m512i bytes = _mm512_maskz_loadu_epi8(lanes, in + i);
+    _mm512_mask_storeu_epi8(out + i, lanes, _mm512_xor_si512(bytes, flip));
+  }
+}
+
+void gather(const ConvI8Args& args, const Part& p, int64_t group, Position at, bool whole, uint8_t* patch) {
+  if (!whole) {
+    memset(patch, 0x80, static_cast<size_t>(p.products));
+  }
+  each_run(args.shape.window, at, {args.shape.channels, group * p.channels, p.channels},
+           [&](int64_t to, int64_t from, int64_t count) { copy_bytes(patch + to, args.in + from, count); });
+}
+
+__m512i load(const void* p) { return _mm512_loadu_si512(p); }
+
+// Sixteen outputs from `o` on, of which `left` exist: y = ((f32(acc) * s) * scale) + bias.
+void store(const ConvI8Args& args, int64_t pixel, int64_t o, int64_t left, __m512i acc) {
+  if (left <= 0) {
+    return;
+  }
+  const __mmask16 lanes = left >= 16 ? static_cast<__mmask16>(0xFFFF) : static_cast<__mmask16>((1u << left) - 1u);
+  const __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(*args.in_scale));
+  const __m512 y = _mm512_mul_ps(sum, _mm512_maskz_loadu_ps(lanes, args.scale + o));
+  _mm512_mask_storeu_ps(args.out + pixel * args.shape.outputs + o, lanes,
+                        _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.bias + o)));
+}
+
+int32_t four_at(const uint8_t* p) {
+  int32_t four;
+  memcpy(&four, p, sizeof(four));
+  return four;
+}
+
+// Sums of kPixels patches with a block of weights, from `base` on; kBlock of them a pixel go to `sums`.
+// The pragmas: without them g++ 12 keeps the sums in memory.
+template <int kPixels>
+void sum_tile(const uint8_t* patches, const int8_t* weight, int64_t fours, const int32_t* base, int32_t* sums) {
+  __m512i low[kPixels];
+  __m512i high[kPixels];
+#pragma GCC unroll 8
+  for (int m = 0; m < kPixels; ++m) {
+    low[m] = load(base);
+    high[m] = load(base + 16);
+  }
+  for (int64_t i = 0; i < fours; ++i, weight += kBlock * 4) {
+    const __m512i w0 = load(weight);
+    const __m512i w1 = load(weight + 64);
+#pragma GCC unroll 8
+  for (int m = 0; m < kPixels; ++m) {
+      const __m512i x = _mm512_set1_epi32(four_at(patches + (m * fours + i) * 4));
+      low[m] = _mm512_dpbusd_epi32(low[m], x, w0);
+      high[m] = _mm512_dpbusd_epi32(high[m], x, w1);
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < kPixels; ++m) {
+    _mm512_storeu_si512(sums + m * kBlock, low[m]);
+    _mm512_storeu_si512(sums + m * kBlock + 16, high[m]);
+  }
+}
+
+void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t index, int64_t count,
+               const uint8_t* patches) {
+  using SumTile = void (*)(const uint8_t*, const int8_t*, int64_t, const int32_t*, int32_t*);
+  static constexpr SumTile kTiles[kTile] = {sum_tile<1>, sum_tile<2>, sum_tile<3>, sum_tile<4>,
+                                            sum_tile<5>, sum_tile<6>, sum_tile<7>, sum_tile<8>};
+  const int32_t* base = static_cast<const int32_t*>(args.packed);
+  const int8_t* weights = reinterpret_cast<const int8_t*>(base + args.shape.groups * p.blocks * kBlock);
+  int32_t sums[kTile * kBlock];
+  for (int64_t block = 0; block < p.blocks; ++block) {
+    const int64_t at = group * p.blocks + block;
+    const int64_t o = group * p.outputs + block * kBlock;
+    const int64_t left = p.outputs - block * kBlock;
+    for (int64_t begin = 0; begin < count; begin += kTile) {
+      const int64_t pixels = count - begin < kTile ? count - begin : kTile;
+      kTiles[pixels - 1](patches + begin * p.fours * 4, weights + at * p.fours * kBlock * 4, p.fours,
+                         base + at * kBlock, sums);
+      for (int64_t m = 0; m < pixels; ++m) {
+        store(args, index + begin + m, o, left, load(sums + m * kBlock));
+        store(args, index + begin + m, o + 16, left - 16, load(sums + m * kBlock + 16));
+      }
+    }
+  }
+}
+
+void run(const ConvI8Args& args, int64_t begin, int64_t end) {
+  const Part p = part_of(args.shape);
+  const Window& w = args.shape.window;
+  const Whole whole = whole_of(w);
+  const int64_t last = end * w.out_width;
+  const int64_t fit = kScratch / (p.fours * 4) / kTile * kTile;
+  const int64_t most = fit < kGroup ? fit : kGroup;
+  uint8_t patches[kScratch];
+  memset(patches, 0, static_cast<size_t>(most * p.fours * 4));  // the last four may reach past a patch's products
+  for (int64_t index = begin * w.out_width; index < last; index += most) {
+    const int64_t count = last - index < most ? last - index : most;
+    for (int64_t group = 0; group < args.shape.groups; ++group) {
+      Position at = position_at(w, index);
+      for (int64_t m = 0; m < count; ++m, at = next_position(w, at)) {
+        gather(args, p, group, at, whole.has(at), patches + m * p.fours * 4);
+      }
+      run_group(args, p, group, index, count, patches);
+    }
+  }
+}
+
+}  // namespace
+
+constexpr ConvI8Kernel conv_i8_x86_avx512vnni = {"conv_i8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack,
+                                                 run};
+
+}  // namespace reactnet
