@@ -1,6 +1,6 @@
 // Products in 16 bits, two at a time (vpmaddwd): 255 * 32,767 * 2 fits int32, so nothing saturates, whatever the bits
-// of a weight. A patch is widened to 16 bits once; then a tile is up to six pixels against sixteen outputs: twelve sums
-// in registers, six broadcasts of a pair of bytes, two loads of weights.
+// of a weight. Patches of a group of pixels are widened to 16 bits once; then a tile is up to six pixels against
+// sixteen outputs: twelve sums in registers, six broadcasts of a pair of pixels, two loads of weights.
 //
 // Packed: minus the sum of an output's offsets; the offsets by tap; then weights as int16, blocks of 16 outputs x pairs
 // of products x 16 x 2. Everything past the last output or product is zero.
@@ -15,15 +15,17 @@ namespace {
 
 constexpr int64_t kBlock = 16;
 constexpr int64_t kTile = 6;
-constexpr int64_t kMaxPatch = 1024;  // products of a sum
+constexpr int64_t kGroup = 24;       // pixels, if their patches fit
+constexpr int64_t kScratch = 16384;  // numbers: a first-level cache
 constexpr int64_t kSlack = 16;       // a copy may write up to 15 numbers past its end
-constexpr int64_t kStride = kMaxPatch + kSlack;
 
 int64_t taps_of(const ConvU8Shape& s) { return s.window.kernel_h * s.window.kernel_w; }
 int64_t pairs_of(const ConvU8Shape& s) { return (taps_of(s) * s.channels + 1) / 2; }
 int64_t padded_outputs(const ConvU8Shape& s) { return (s.outputs + kBlock - 1) / kBlock * kBlock; }
 
-bool supports(const ConvU8Shape& s) { return taps_of(s) * s.channels <= kMaxPatch; }
+int64_t patch_stride(const ConvU8Shape& s) { return pairs_of(s) * 2 + kSlack; }
+
+bool supports(const ConvU8Shape& s) { return patch_stride(s) * kTile <= kScratch; }
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
   return static_cast<uint64_t>(padded_outputs(s) * (4 * (1 + taps_of(s)) + 4 * pairs_of(s)));
@@ -109,19 +111,17 @@ __m256i add_outside(const ConvU8Shape& s, Position p, const int32_t* by_tap, __m
   return acc;
 }
 
-// Eight outputs from `o` on: y = f32(acc) * scale + bias.
-void store(const ConvU8Args& args, int64_t pixel, int64_t o, __m256i acc) {
-  const int64_t left = args.shape.outputs - o;
-  float* out = args.out + pixel * args.shape.outputs + o;
+// Eight outputs, of which `left` exist: y = f32(acc) * scale + bias.
+void store(const float* scale, const float* bias, float* out, int64_t left, __m256i acc) {
   const __m256 sum = _mm256_cvtepi32_ps(acc);
   if (left >= 8) {
-    const __m256 y = _mm256_mul_ps(sum, _mm256_loadu_ps(args.scale + o));
-    _mm256_storeu_ps(out, _mm256_add_ps(y, _mm256_loadu_ps(args.bias + o)));
+    const __m256 y = _mm256_mul_ps(sum, _mm256_loadu_ps(scale));
+    _mm256_storeu_ps(out, _mm256_add_ps(y, _mm256_loadu_ps(bias)));
   } else if (left > 0) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(left)), lane);
-    const __m256 y = _mm256_mul_ps(sum, _mm256_maskload_ps(args.scale + o, lanes));
-    _mm256_maskstore_ps(out, lanes, _mm256_add_ps(y, _mm256_maskload_ps(args.bias + o, lanes)));
+    const __m256 y = _mm256_mul_ps(sum, _mm256_maskload_ps(scale, lanes));
+    _mm256_maskstore_ps(out, lanes, _mm256_add_ps(y, _mm256_maskload_ps(bias, lanes)));
   }
 }
 
@@ -131,10 +131,11 @@ int32_t pair_at(const int16_t* p) {
   return pair;
 }
 
-// Sums of kPixels patches with a block of weights, from `base` on; kBlock of them a pixel go to `sums`.
+// Sums of kPixels patches, `stride` apart, with a block of weights, from `base` on; kBlock of them a pixel go to `sums`.
 // The pragmas: without them g++ 12 keeps the sums in memory.
 template <int kPixels>
-void sum_tile(const int16_t* patches, const int16_t* weight, int64_t pairs, const int32_t* base, int32_t* sums) {
+void sum_tile(const int16_t* patches, int64_t stride, const int16_t* weight, int64_t pairs, const int32_t* base,
+              int32_t* sums) {
   __m256i low[kPixels];
   __m256i high[kPixels];
 #pragma GCC unroll 8
@@ -147,7 +148,7 @@ void sum_tile(const int16_t* patches, const int16_t* weight, int64_t pairs, cons
     const __m256i w1 = load(weight + 16);
 #pragma GCC unroll 8
   for (int m = 0; m < kPixels; ++m) {
-      const __m256i x = _mm256_set1_epi32(pair_at(patches + m * kStride + i * 2));
+      const __m256i x = _mm256_set1_epi32(pair_at(patches + m * stride + i * 2));
       low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(x, w0));
       high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(x, w1));
     }
@@ -159,27 +160,42 @@ void sum_tile(const int16_t* patches, const int16_t* weight, int64_t pairs, cons
   }
 }
 
-// `at`: where each of `count` pixels is. `border`: the bit of each that has taps outside.
-void run_tile(const ConvU8Args& args, const int16_t* patches, const Position* at, int64_t count, unsigned border) {
-  using SumTile = void (*)(const int16_t*, const int16_t*, int64_t, const int32_t*, int32_t*);
+// All outputs of `count` pixels, the first of which is at `p`.
+void run_group(const ConvU8Args& args, const Whole& whole, Position p, int64_t count, const int16_t* patches) {
+  using SumTile = void (*)(const int16_t*, int64_t, const int16_t*, int64_t, const int32_t*, int32_t*);
   static constexpr SumTile kTiles[kTile] = {sum_tile<1>, sum_tile<2>, sum_tile<3>,
                                             sum_tile<4>, sum_tile<5>, sum_tile<6>};
   const ConvU8Shape& s = args.shape;
   const int32_t* base = static_cast<const int32_t*>(args.packed);
   const int32_t* by_tap = base + padded_outputs(s);
   const int16_t* weights = reinterpret_cast<const int16_t*>(by_tap + taps_of(s) * padded_outputs(s));
+  const int64_t pairs = pairs_of(s);
+  const int64_t stride = patch_stride(s);
+  const int64_t outputs = s.outputs;
+  const float* scale = args.scale;  // copies: the compiler cannot know that results are not written over args
+  const float* bias = args.bias;
+  float* all = args.out;
+  int64_t pixel = p.oh * s.window.out_width + p.ow;
   int32_t sums[kTile * kBlock];
-  for (int64_t first = 0; first < s.outputs; first += kBlock) {
-    kTiles[count - 1](patches, weights + first * pairs_of(s) * 2, pairs_of(s), base + first, sums);
-    for (int64_t m = 0; m < count; ++m) {
-      for (int64_t i = 0; i < kBlock; i += 8) {
-        __m256i acc = load(sums + m * kBlock + i);
-        if ((border >> m & 1) != 0) {
-          acc = add_outside(s, at[m], by_tap + first + i, acc);
+  for (int64_t begin = 0; begin < count; begin += kTile) {
+    const int64_t pixels = count - begin < kTile ? count - begin : kTile;
+    for (int64_t first = 0; first < outputs; first += kBlock) {
+      kTiles[pixels - 1](patches + begin * stride, stride, weights + first * pairs * 2, pairs, base + first, sums);
+      Position at = p;
+      for (int64_t m = 0; m < pixels; ++m, at = next_position(s.window, at)) {
+        __m256i low = load(sums + m * kBlock);
+        __m256i high = load(sums + m * kBlock + 8);
+        if (!whole.has(at)) {
+          low = add_outside(s, at, by_tap + first, low);
+          high = add_outside(s, at, by_tap + first + 8, high);
         }
-        store(args, at[m].oh * s.window.out_width + at[m].ow, first + i, acc);
+        float* out = all + (pixel + m) * outputs + first;
+        store(scale + first, bias + first, out, outputs - first, low);
+        store(scale + first + 8, bias + first + 8, out + 8, outputs - first - 8, high);
       }
     }
+    pixel += pixels;
+    p = position_at(s.window, pixel);
   }
 }
 
@@ -190,23 +206,23 @@ void run(const ConvU8Args& args, int64_t begin, int64_t end) {
   const int64_t channels = args.shape.channels;
   const int64_t last_row = (w.kernel_h - 1) * w.width * channels + (w.kernel_w * channels + 15) / 16 * 16;
   const int64_t latest = w.height * w.width * channels - last_row;
-  int16_t patches[kTile * kStride];
-  Position at[kTile];
+  const int64_t stride = patch_stride(args.shape);
+  const int64_t fit = kScratch / stride / kTile * kTile;
+  const int64_t most = fit < kGroup ? fit : kGroup;
+  int16_t patches[kScratch];
   Position p = {begin, 0};
-  for (int64_t left = (end - begin) * w.out_width; left > 0; left -= kTile) {
-    const int64_t count = left < kTile ? left : kTile;
-    unsigned border = 0;
+  for (int64_t left = (end - begin) * w.out_width; left > 0; left -= most) {
+    const int64_t count = left < most ? left : most;
+    const Position first = p;
     for (int64_t m = 0; m < count; ++m, p = next_position(w, p)) {
-      at[m] = p;
-      border |= static_cast<unsigned>(!whole.has(p)) << m;
       const int64_t from = patch_begin(w, p, channels);
       if (whole.has(p) && from <= latest) {
-        gather_whole(args, from, patches + m * kStride);
+        gather_whole(args, from, patches + m * stride);
       } else {
-        gather(args, p, patches + m * kStride);
+        gather(args, p, patches + m * stride);
       }
     }
-    run_tile(args, patches, at, count, border);
+    run_group(args, whole, first, count, patches);
   }
 }
 
