@@ -75,6 +75,10 @@ class Browser:
             assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.05)
 
+    def devtools(self, command: str, **parameters: Any) -> Any:
+        """A command of Chromium's own protocol, such as "Emulation.setDeviceMetricsOverride"."""
+        return self.call("/goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def errors(self) -> list[str]:
         """What the console has of severity SEVERE."""
         entries = self.call("/se/log", {"type": "browser"})

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from browser import INSTALL, Browser, installed, open_browser
 from reactnet.report import make_page, read_runs
-from report.browser import Browser, browser, missing
 from report.made_up import histograms, recipe, write_run
 
 DESK, PHONE = (1400, 2000), (360, 740)
@@ -13,30 +13,29 @@ DESK, PHONE = (1400, 2000), (360, 740)
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    reason = missing()
-    if reason is not None:
-        pytest.skip(reason)
+    if not installed():
+        pytest.skip(f"no Chromium with its driver here ({INSTALL})")
     folder = tmp_path_factory.mktemp("browser")
     runs = [
         write_run(folder / "first", shares=histograms("layer4.conv2")),
         write_run(folder / "<b>second", text=recipe(seed=1), shares=histograms("layer4.conv2")),
     ]
     (folder / "report.html").write_text(make_page(read_runs(runs)))
-    with browser(folder) as opened:
+    with open_browser(folder) as opened:
         resize(opened, DESK)
-        opened.open(folder / "report.html")
+        opened.visit((folder / "report.html").as_uri())
         yield opened
 
 
 def resize(window: Browser, size: tuple[int, int]) -> None:
     width, height = size
-    window.command(
+    window.devtools(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
     )
 
 
 def test_the_console_is_silent_and_nothing_is_fetched(window: Browser) -> None:
-    assert window.log() == []
+    assert window.errors() == []
     assert window.run("return performance.getEntriesByType('resource').length") == 0
 
 
@@ -65,11 +64,11 @@ def test_the_pointer_shows_the_values_of_its_epoch(window: Browser) -> None:
         "const box = svg.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]"
     )
     left, top, width, height = box
-    window.point(left + width * 0.98, top + height / 2)
+    point(window, left + width * 0.98, top + height / 2)
     said = window.run("return [...document.querySelectorAll('#tip span')].map(part => part.textContent)")
     assert said == ["epoch 5", "", "first", "60.0 %", "<b>second", "60.0 %"]
     assert window.run("return document.getElementById('tip').hidden") is False
-    window.point(0, 0)
+    point(window, 0, 0)
     assert window.run("return document.getElementById('tip').hidden") is True
 
 
@@ -94,7 +93,7 @@ def test_nothing_hangs_out_of_the_window(window: Browser, size: tuple[int, int])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_page(window: Browser, scheme: str) -> None:
     resize(window, DESK)
-    window.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    window.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     colours = window.run(
         "const body = getComputedStyle(document.body), soft = getComputedStyle(document.querySelector('.card p'));"
         "const card = getComputedStyle(document.querySelector('.card'));"
@@ -104,6 +103,10 @@ def test_text_stands_out_from_its_page(window: Browser, scheme: str) -> None:
     assert (page > ink) == (scheme == "light")
     assert contrast(ink, page) >= 7  # WCAG AAA
     assert contrast(soft, card) >= 4.5  # WCAG AA
+
+
+def point(window: Browser, x: float, y: float) -> None:
+    window.devtools("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
 
 def luminance(colour: str) -> float:
