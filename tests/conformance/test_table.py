@@ -21,7 +21,8 @@ def test_a_difference_is_found_and_named(monkeypatch) -> None:
         real = table.run_values
 
         def broken(graph, images):
-            return {name: value + 1 if name.startswith("relu") else value for name, value in real(graph, images).items()}
+            values = real(graph, images)
+            return {name: value + 1 if name.startswith("relu") else value for name, value in values.items()}
 
         monkeypatch.setattr(table, "run_values", broken)
         assert table.differing_node(graph, isa) == "relu"
