@@ -3,8 +3,8 @@
     python native/tests/mutations.py [--only WORD]
 
 Works on a copy; needs a compiler, CMake and Ninja. A mutant that survives is printed, and the exit code is 1. Mutants
-are looked for by the kernel check (every kernel against scalar.cc) and by the conformance table (every op against the NumPy
-reference).
+are looked for by the kernel check (every kernel against scalar.cc) and by the conformance table (every op against the
+NumPy reference).
 """
 
 import argparse
