@@ -13,6 +13,7 @@ import torch
 
 from reactnet.errors import ReactnetError
 from reactnet.train import Interrupted, Recipe, load_model, load_recipe, run, train
+from reactnet.train.checkpoint import read_checkpoint, write_checkpoint
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, RunBegin, RunEnd, StepEnd
 from reactnet.train.folder import RunFolder
 from reactnet.train.recipe import parse_recipe
@@ -198,6 +199,18 @@ def test_a_torn_state_is_named_and_the_one_before_is_used(
     assert f"{last}: corrupt" in caplog.text
     assert checkpoints(folder) == checkpoints(whole)
     assert log(folder) == log(whole)
+
+
+def test_the_state_of_an_earlier_version_is_an_error(make_recipe: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        train(make_recipe(), folder, progress=at_step(1, terminate))
+    tensors, metadata = read_checkpoint(folder / "last.safetensors")
+    state = json.loads(metadata["state"])
+    del state["log_sizes"]
+    write_checkpoint(folder / "last.safetensors", tensors, {**metadata, "state": json.dumps(state)})
+    with pytest.raises(ReactnetError, match="saved by an earlier version"):
+        train(make_recipe(), folder)
 
 
 def test_a_finished_run_is_left_as_it_is_and_says_so(whole: Path, make_recipe: Make) -> None:

@@ -71,6 +71,17 @@ def test_plus_dead_and_window_are_those_of_x_plus_shift() -> None:
     assert found["spread"] == pytest.approx(x.std(correction=0).item(), rel=1e-5)
 
 
+def test_a_window_that_follows_the_activations_is_measured_where_it_is() -> None:
+    model = unit()
+    x = 10 * images()
+    model[0].gradient = "quadratic_rms"
+    model.train()(x)  # sets the running mean square
+    found = layer(Vitals(model, x).measure(), "signs", "0")
+    width = x.square().mean().sqrt()
+    assert found["window"] == pytest.approx((x.abs() < width).float().mean().item(), rel=1e-5)
+    assert found["window"] > 0.6
+
+
 def test_a_channel_with_one_change_is_alive() -> None:
     model = unit()
     x = torch.ones(8, 4, 5, 5)
@@ -156,6 +167,18 @@ def test_histograms_hold_every_value_once_and_before_and_after_share_their_bins(
         assert sum(shares) == pytest.approx(1, abs=BINS * 1e-6)  # each is rounded to six digits
     assert len(sign["balance"]) == BALANCE_BINS
     assert (sign["balance"][0], sign["balance"][-1]) == (0.25, 0.25)  # one channel always -1, one always +1
+
+
+def test_an_rprelu_is_seen_before_and_after_it_acts() -> None:
+    model = nn.Sequential(RPReLU(4))
+    with torch.no_grad():
+        model[0].slope.zero_()
+        model[0].shift_out.fill_(1.0)
+    found = activation_histograms(model, images())["rprelus"]["0"]
+    low, high = found["range"]
+    below = int((0 - low) / (high - low) * BINS)
+    assert sum(found["before"][:below]) > 0.4
+    assert sum(found["after"][:below]) == 0.0
 
 
 def test_a_histogram_counts_what_lies_in_each_bin() -> None:

@@ -121,9 +121,16 @@ class RunFolder:
                 continue
             try:
                 tensors, metadata = read_checkpoint(file)
-                return tensors, dict(json.loads(metadata[STATE]))
             except ReactnetError as error:
                 _log.warning("%s; the state before it is used", error.problem)
+                continue
+            state = dict(json.loads(metadata[STATE]))
+            if "log_sizes" not in state:
+                raise ReactnetError(
+                    f"{file}: saved by an earlier version of reactnet, which measured no vitals",
+                    hint="finish the run with that version, or begin anew in an empty folder",
+                )
+            return tensors, state
         return None
 
     def remove_states(self) -> None:

@@ -98,7 +98,7 @@ class Vitals:
                 "plus": _number(plus.float().mean()),
                 "channels": plus.shape[1],
                 "dead": int(dead.sum()),
-                "window": _number((shifted.abs() <= module.window).float().mean()),
+                "window": _number((shifted.abs() <= _window(module)).float().mean()),
                 "spread": _number(x.std(correction=0)),
             }
             if isinstance(module, RSign):
@@ -157,6 +157,12 @@ def _shifts(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         if isinstance(module, RSign | RPReLU):
             for key, value in module.named_parameters(recurse=False):
                 yield f"{name}.{key}", value
+
+
+def _window(sign: RSign | Sign) -> float:
+    """Where the gradient ends: with "quadratic_rms" the window is that many running root mean squares wide."""
+    mean_square = float(sign.mean_square)
+    return sign.window * math.sqrt(mean_square if sign.gradient == "quadratic_rms" and mean_square > 0 else 1)
 
 
 def _quantiles(values: Tensor) -> list[Number]:
