@@ -1,128 +1,168 @@
-// From counts of differing bits to reals and bits, eight outputs at a time. Part of x86_avx2.cc alone, built with its
-// flags.
+// From sums of differing bits to reals and bits, 32 outputs of one or two pixels at a time. Part of x86_avx2.cc alone,
+// built with its flags.
 #ifndef REACTNET_KERNELS_BCONV2D_X86_AVX2_EPILOGUE_H_
 #define REACTNET_KERNELS_BCONV2D_X86_AVX2_EPILOGUE_H_
 
 #include <immintrin.h>
+#include <string.h>
 
 #include "bconv2d/bconv2d.h"
 
 namespace reactnet {
 namespace {
 
-// All lanes, or the first few where outputs end inside the eight.
+// All 32 outputs of a block, or the first few; r is a register of eight.
 struct AllLanes {
-  __m256 load(const float* p) const { return _mm256_loadu_ps(p); }
-  void store(float* p, __m256 v) const { _mm256_storeu_ps(p, v); }
-  uint32_t bits(int mask) const { return static_cast<uint32_t>(mask); }
-  static constexpr int64_t count = 8;
+  __m256 load(const float* p, int r) const { return _mm256_loadu_ps(p + r * 8); }
+  void store(float* p, int r, __m256 v) const { _mm256_storeu_ps(p + r * 8, v); }
+  uint32_t bits(uint32_t signs) const { return signs; }
+  static constexpr int64_t count = 32;
 };
 
 struct FirstLanes {
-  __m256i mask;
   int64_t count;
 
-  explicit FirstLanes(int64_t n)
-      : mask(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))),
-        count(n) {}
-  __m256 load(const float* p) const { return _mm256_maskload_ps(p, mask); }
-  void store(float* p, __m256 v) const { _mm256_maskstore_ps(p, mask, v); }
-  uint32_t bits(int sign_mask) const { return static_cast<uint32_t>(sign_mask) & ((1u << count) - 1u); }
+  __m256i mask(int r) const {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count) - r * 8), lane);
+  }
+  __m256 load(const float* p, int r) const { return _mm256_maskload_ps(p + r * 8, mask(r)); }
+  void store(float* p, int r, __m256 v) const { _mm256_maskstore_ps(p + r * 8, mask(r), v); }
+  uint32_t bits(uint32_t signs) const { return signs & ((1u << count) - 1u); }
 };
 
-// Eight shortcut channels from `first` on, which start again at zero behind the last.
+// Sums of differing bits of 32 outputs, even and odd ones apart, u16.
+struct Sums {
+  __m256i even, odd;
+};
+
+// The steps behind the sums: known to be all but shift_out, all, scale and bits alone; or looked for.
+enum class Steps { kMost, kAll, kBits, kSome };
+
+constexpr bool known(Steps steps) { return steps != Steps::kSome; }
+constexpr bool has_reals(Steps steps) { return steps == Steps::kMost || steps == Steps::kAll; }
+
+// A block of 32 outputs: the parameters from its first output on, and where its pixels begin.
+struct Block {
+  const float *scale, *shift, *slope, *shift_out, *next_shift, *shortcut;
+  float* real;
+  uint64_t* bits;
+  int64_t outputs, channels, words;  // of a pixel: of the map, of the shortcut, of the bits
+  int64_t channel;                   // of the shortcut
+  int64_t half;                      // of a word of bits: 0 or 4 bytes
+  bool whole_word;                   // the lower half, and nobody writes the upper one
+};
+
+// null stays null
+template <class T>
+inline T* offset(T* p, int64_t n) {
+  return p == nullptr ? p : p + n;
+}
+
+inline Block block_at(const BConv2dArgs& args, int64_t o) {
+  const int64_t outputs = args.shape.outputs;
+  const int64_t channel = args.shortcut != nullptr ? o % args.shortcut_channels : 0;
+  return {offset(args.scale, o),
+          offset(args.shift, o),
+          offset(args.slope, o),
+          offset(args.shift_out, o),
+          offset(args.next_shift, o),
+          args.shortcut,
+          offset(args.out_real, o),
+          offset(args.out_bits, o / 64),
+          outputs,
+          args.shortcut_channels,
+          (outputs + 63) / 64,
+          channel,
+          o % 64 / 8,
+          o % 64 == 0 && outputs - o <= 32};
+}
+
+// Eight shortcut channels from c on, which start again at zero behind the last.
 template <class Lanes>
-__m256 load_shortcut(const BConv2dArgs& args, const Lanes& lanes, const float* pixel, int64_t first) {
-  const int64_t channels = args.shortcut_channels;
-  if (channels == args.shape.outputs) {
-    return lanes.load(pixel + first);
-  }
-  int64_t c = static_cast<int64_t>(static_cast<uint32_t>(first) % static_cast<uint32_t>(channels));
+inline __m256 load_shortcut(const float* pixel, int64_t channels, int64_t c, const Lanes& lanes, int r) {
   if (c + lanes.count <= channels) {
-    return lanes.load(pixel + c);
+    return lanes.load(pixel + c, r);
   }
   float v[8] = {};
-  for (int64_t i = 0; i < lanes.count; ++i) {
-    v[i] = pixel[c];
-    c = c + 1 == channels ? 0 : c + 1;
+  for (int64_t i = 0; i < 8 && r * 8 + i < lanes.count; ++i) {
+    v[i] = pixel[(c + r * 8 + i) % channels];
   }
   return _mm256_loadu_ps(v);
 }
 
-// The sums of up to kPixels neighbouring pixels: pixel m has base[m] - 2 * differing[m * kTileOutputs + ...].
-constexpr int64_t kTileOutputs = 64;
-
-struct Sums {
-  int64_t pixel;  // the first
-  const uint16_t* differing;
-  int32_t base[4];
+// 16-bit sums of one pixel as they follow each other: outputs 0-7 and 16-23, 8-15 and 24-31.
+struct Ordered {
+  __m256i low, high;
+  explicit Ordered(const Sums& s) : low(_mm256_unpacklo_epi16(s.even, s.odd)), high(_mm256_unpackhi_epi16(s.even, s.odd)) {}
+  __m128i eight(int r) const {
+    const __m256i v = r % 2 == 0 ? low : high;
+    return r < 2 ? _mm256_castsi256_si128(v) : _mm256_extracti128_si256(v, 1);
+  }
 };
 
-// Outputs o to o + 7 of kPixels pixels, side by side: a parameter is loaded once for all, and their latencies overlap.
-template <int kPixels, class Lanes>
-inline void finish_lanes(const BConv2dArgs& args, const Lanes& lanes, const Sums& sums, int64_t o, uint64_t* words) {
-  const __m256 zero = _mm256_setzero_ps();
-  const int64_t in_word = o % kTileOutputs;
-  __m256 y[kPixels];
-  for (int m = 0; m < kPixels; ++m) {
-    const uint16_t* from = sums.differing + m * kTileOutputs + in_word;
-    const __m256i n = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-    y[m] = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_set1_epi32(sums.base[m]), _mm256_slli_epi32(n, 1)));
-  }
-  if (args.scale != nullptr) {
-    const __m256 scale = lanes.load(args.scale + o);
-    const __m256 shift = lanes.load(args.shift + o);
-    for (int m = 0; m < kPixels; ++m) {
-      y[m] = _mm256_add_ps(_mm256_mul_ps(y[m], scale), shift);
-    }
-  }
-  if (args.shortcut != nullptr) {
-    const float* pixel = args.shortcut + sums.pixel * args.shortcut_channels;
-    for (int m = 0; m < kPixels; ++m) {
-      y[m] = _mm256_add_ps(y[m], load_shortcut(args, lanes, pixel + m * args.shortcut_channels, o));
-    }
-  }
-  if (args.slope != nullptr) {
-    const __m256 slope = lanes.load(args.slope + o);
-    for (int m = 0; m < kPixels; ++m) {
-      y[m] = _mm256_blendv_ps(_mm256_mul_ps(slope, y[m]), y[m], _mm256_cmp_ps(y[m], zero, _CMP_GE_OQ));
-    }
-  }
-  if (args.shift_out != nullptr) {
-    const __m256 shift = lanes.load(args.shift_out + o);
-    for (int m = 0; m < kPixels; ++m) {
-      y[m] = _mm256_add_ps(y[m], shift);
-    }
-  }
-  if (args.out_real != nullptr) {
-    for (int m = 0; m < kPixels; ++m) {
-      lanes.store(args.out_real + (sums.pixel + m) * args.shape.outputs + o, y[m]);
-    }
-  }
-  if (args.out_bits != nullptr) {
-    const __m256 next = lanes.load(args.next_shift + o);
-    for (int m = 0; m < kPixels; ++m) {
-      const int signs = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_add_ps(y[m], next), zero, _CMP_GE_OQ));
-      words[m] |= static_cast<uint64_t>(lanes.bits(signs)) << in_word;
-    }
+// Bits in the order of the lanes from the masks of four registers, packed two by two.
+inline uint32_t bits_of(__m256i first, __m256i second) {
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
+  return static_cast<uint32_t>(_mm256_movemask_epi8(bytes));
+}
+
+inline void store_bits(const Block& block, int64_t pixel, uint32_t bits) {
+  uint64_t* word = block.bits + pixel * block.words;
+  if (block.whole_word) {
+    *word = bits;
+  } else {
+    memcpy(reinterpret_cast<char*>(word) + block.half, &bits, 4);
   }
 }
 
-// The outputs from `first` on, a multiple of 64, up to the next one.
-template <int kPixels>
-void finish(const BConv2dArgs& shared, const Sums& sums, int64_t first) {
-  const BConv2dArgs args = shared;  // a copy that no store can change
-  const int64_t end = args.shape.outputs < first + kTileOutputs ? args.shape.outputs : first + kTileOutputs;
-  uint64_t words[kPixels] = {};
-  int64_t o = first;
-  for (; o + 8 <= end; o += 8) {
-    finish_lanes<kPixels>(args, AllLanes(), sums, o, words);
+// Eight outputs of a pixel: from their sums to reals, which are written; returns the mask of the bits.
+template <Steps kSteps, class Lanes>
+inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m128i differing, const int32_t* constants,
+                            const float* shortcut, float* real) {
+  const __m256 zero = _mm256_setzero_ps();
+  const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants + r * 8));
+  const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(differing), 1);
+  __m256 y = _mm256_cvtepi32_ps(_mm256_sub_epi32(all, twice));
+  if (known(kSteps) || block.scale != nullptr) {
+    y = _mm256_add_ps(_mm256_mul_ps(y, lanes.load(block.scale, r)), lanes.load(block.shift, r));
   }
-  if (o < end) {
-    finish_lanes<kPixels>(args, FirstLanes(end - o), sums, o, words);
+  if (has_reals(kSteps)) {
+    y = _mm256_add_ps(y, lanes.load(shortcut + block.channel, r));
+  } else if (!known(kSteps) && block.shortcut != nullptr) {
+    y = _mm256_add_ps(y, load_shortcut(shortcut, block.channels, block.channel, lanes, r));
   }
-  for (int m = 0; args.out_bits != nullptr && m < kPixels; ++m) {
-    args.out_bits[(sums.pixel + m) * ((args.shape.outputs + 63) / 64) + first / 64] = words[m];
+  if (has_reals(kSteps) || (!known(kSteps) && block.slope != nullptr)) {
+    const __m256 scaled = _mm256_mul_ps(lanes.load(block.slope, r), y);
+    y = _mm256_blendv_ps(scaled, y, _mm256_cmp_ps(y, zero, _CMP_GE_OQ));
+  }
+  if (kSteps == Steps::kAll || (!known(kSteps) && block.shift_out != nullptr)) {
+    y = _mm256_add_ps(y, lanes.load(block.shift_out, r));
+  }
+  if (has_reals(kSteps) || (!known(kSteps) && block.real != nullptr)) {
+    lanes.store(real, r, y);
+  }
+  if (!known(kSteps) && block.bits == nullptr) {
+    return _mm256_setzero_si256();
+  }
+  return _mm256_castps_si256(_mm256_cmp_ps(_mm256_add_ps(y, lanes.load(block.next_shift, r)), zero, _CMP_GE_OQ));
+}
+
+// A block of one pixel.
+template <Steps kSteps, class Lanes>
+inline void finish_block(const Block& block, const Lanes& lanes, int64_t pixel, const Sums& sums,
+                         const int32_t* constants) {
+  const Ordered n(sums);
+  const float* shortcut = block.shortcut == nullptr ? nullptr : block.shortcut + pixel * block.channels;
+  float* real = block.real == nullptr ? nullptr : block.real + pixel * block.outputs;
+  __m256i masks[4];
+  for (int r = 0; r < 4; ++r) {
+    masks[r] = finish_eight<kSteps>(block, lanes, r, n.eight(r), constants, shortcut, real);
+  }
+  if (known(kSteps) || block.bits != nullptr) {
+    const uint32_t bits = bits_of(_mm256_packs_epi32(masks[0], masks[1]), _mm256_packs_epi32(masks[2], masks[3]));
+    store_bits(block, pixel, lanes.bits(bits));
   }
 }
 

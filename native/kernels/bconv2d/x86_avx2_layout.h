@@ -1,0 +1,191 @@
+// Tables, packed weights and rows of indices of the AVX2 kernel. Part of x86_avx2.cc alone, built with its flags.
+#ifndef REACTNET_KERNELS_BCONV2D_X86_AVX2_LAYOUT_H_
+#define REACTNET_KERNELS_BCONV2D_X86_AVX2_LAYOUT_H_
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "bconv2d/bconv2d.h"
+
+namespace reactnet {
+namespace {
+
+constexpr int64_t kBlock = 32;           // outputs of one register
+constexpr int64_t kGroup = 4;            // blocks that are counted together, or what is left of them: 2 or 1
+constexpr int64_t kMaxNibbles = 8192;    // of a window: u16 holds its counts
+constexpr int64_t kStrip = 24;           // pairs of pixels whose sums lie in memory
+constexpr int64_t kIndexBytes = 65536;   // of a few rows of indices, if one row of outputs needs no more
+
+struct Tables {
+  uint8_t entry[256][16];
+};
+
+constexpr uint8_t count4(int v) { return static_cast<uint8_t>((v & 1) + (v >> 1 & 1) + (v >> 2 & 1) + (v >> 3 & 1)); }
+
+constexpr Tables make_tables() {
+  Tables t = {};
+  for (int ab = 0; ab < 256; ++ab) {
+    for (int i = 0; i < 16; ++i) {
+      t.entry[ab][i] = static_cast<uint8_t>(count4((ab & 15) ^ i) + 16 * count4((ab >> 4) ^ i));
+    }
+  }
+  return t;
+}
+
+alignas(64) constexpr Tables kTables = make_tables();
+
+struct Layout {
+  int64_t units;        // of 32 channels, in a pixel
+  int64_t nibbles;      // of a pixel, filled up so that a row of the window is a multiple of three
+  int64_t row_nibbles;  // of a row of the window
+  int64_t block_bytes;  // of the weights of 32 outputs
+  int64_t blocks;
+  int64_t pairs;        // of a row of outputs; the last pixel of the last may not exist
+  bool shared;          // a column of indices serves all the taps that read it, or else each pair has its own
+  int64_t pair_step;    // columns from pair to pair
+  int64_t columns;      // of indices, of a row of the map
+  int64_t out_rows;     // that are made indices for at once
+  int64_t in_rows;      // which these read
+  int64_t units_width;  // pixels of a row of units, borders counted
+};
+
+Layout layout_of(const BConv2dShape& s) {
+  const Window& w = s.window;
+  Layout l = {};
+  l.units = (s.channels + 31) / 32;
+  l.nibbles = l.units * 8;
+  if (w.kernel_w * l.nibbles % 3 != 0) {
+    l.nibbles = (l.nibbles + 2) / 3 * 3;
+  }
+  l.row_nibbles = w.kernel_w * l.nibbles;
+  l.block_bytes = w.kernel_h * l.row_nibbles * kBlock;
+  l.blocks = (s.outputs + kBlock - 1) / kBlock;
+  l.pairs = (w.out_width + 1) / 2;
+  l.shared = w.kernel_w > 2 * w.stride_w;
+  l.pair_step = l.shared ? 2 * w.stride_w : w.kernel_w;
+  l.columns = (l.pairs - 1) * l.pair_step + w.kernel_w;
+  const int64_t rows = kIndexBytes / (l.columns * l.nibbles * 2) - w.kernel_h;
+  l.out_rows = rows < 0 ? 1 : rows / w.stride_h + 1;
+  l.out_rows = l.out_rows < w.out_height ? l.out_rows : w.out_height;
+  l.in_rows = (l.out_rows - 1) * w.stride_h + w.kernel_h;
+  l.units_width = (2 * l.pairs - 1) * w.stride_w + w.kernel_w;
+  return l;
+}
+
+bool supports(const BConv2dShape& s) {
+  return s.groups == 1 && s.window.kernel_h <= kMaxNibbles &&
+         layout_of(s).row_nibbles <= kMaxNibbles / s.window.kernel_h;
+}
+
+// Behind the weights, i32: the ones of each tap: kh x kw x outputs.
+uint64_t packed_bytes(const BConv2dShape& s) {
+  const Layout l = layout_of(s);
+  const int64_t ones = s.window.kernel_h * s.window.kernel_w * l.blocks * kBlock;
+  return static_cast<uint64_t>(l.blocks * l.block_bytes + ones * 4);
+}
+
+const int32_t* ones_of(const void* packed, const Layout& l) {
+  return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(packed) + l.blocks * l.block_bytes);
+}
+
+// Blocks from `block` on that are counted together.
+int64_t group_size(const Layout& l, int64_t block) {
+  const int64_t left = l.blocks - block / kGroup * kGroup;
+  return left >= 4 ? 4 : block % kGroup == 2 ? left - 2 : left >= 2 ? 2 : 1;
+}
+
+// The place of nibble n of a tap in its row: the order in which write_indices takes the channels.
+int64_t nibble_place(int64_t n) { return n / 8 * 8 + (n % 2) * 4 + n % 8 / 2; }
+
+// `nibble`: of the register that holds the tap's first nibbles, `step` bytes from one to the next.
+int32_t pack_tap(const BConv2dShape& s, const uint64_t* tap, uint8_t* nibble, int64_t step) {
+  int32_t count = 0;
+  for (int64_t n = 0; n < (s.channels + 3) / 4; ++n) {
+    const uint8_t v = static_cast<uint8_t>(tap[n / 16] >> (n % 16 * 4) & 15);
+    nibble[nibble_place(n) * step] = v;
+    count += count4(v);
+  }
+  return count;
+}
+
+void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
+  const Layout l = layout_of(s);
+  const Window& w = s.window;
+  const int64_t words = (s.channels + 63) / 64;
+  uint8_t* out = static_cast<uint8_t*>(packed);
+  memset(out, 0, packed_bytes(s));
+  int32_t* ones = reinterpret_cast<int32_t*>(out + l.blocks * l.block_bytes);
+  for (int64_t block = 0; block < l.blocks; block += group_size(l, block)) {
+    const int64_t step = group_size(l, block) * kBlock;
+    const int64_t end = s.outputs < block * kBlock + step ? s.outputs : block * kBlock + step;
+    for (int64_t o = block * kBlock; o < end; ++o) {
+      uint8_t* lane = out + block * l.block_bytes + (o - block * kBlock);
+      for (int64_t tap = 0; tap < w.kernel_h * w.kernel_w; ++tap, lane += l.nibbles * step) {
+        ones[tap * l.blocks * kBlock + o] = pack_tap(s, weight + (o * w.kernel_h * w.kernel_w + tap) * words, lane, step);
+      }
+    }
+  }
+}
+
+// Scratch: indices of in_rows rows, the units of one row, the sums of a strip.
+int64_t index_count(const Layout& l) { return l.in_rows * l.columns * l.nibbles; }
+int64_t sums_offset(const Layout& l) {
+  return (index_count(l) * 2 + l.units_width * l.units * 4 + kBlock - 1) / kBlock * kBlock;
+}
+uint64_t scratch_bytes(const BConv2dShape& s) {
+  const Layout l = layout_of(s);
+  return static_cast<uint64_t>(sums_offset(l) + kStrip * kGroup * 4 * kBlock);
+}
+
+// The units of row y of the map, from column -padding_w on; outside stand the padding's bits.
+void write_units(const BConv2dArgs& args, const Layout& l, int64_t y, uint32_t* out) {
+  const BConv2dShape& s = args.shape;
+  const Window& w = s.window;
+  const int64_t words = (s.channels + 63) / 64;
+  const size_t bytes = static_cast<size_t>(l.units) * 4;
+  for (int64_t i = 0; i < l.units_width; ++i, out += l.units) {
+    const int64_t x = i - w.padding_w;
+    if (y >= 0 && y < w.height && x >= 0 && x < w.width) {
+      memcpy(out, args.in + (y * w.width + x) * words, bytes);
+      continue;
+    }
+    memset(out, s.padding_value == 1 ? 0xFF : 0, bytes);
+    if (s.padding_value == 1 && s.channels % 32 != 0) {
+      out[l.units - 1] = (1u << (s.channels % 32)) - 1u;
+    }
+  }
+}
+
+// The tables that belong to two pixels: byte offsets into kTables.
+void write_indices(const uint32_t* a, const uint32_t* b, const Layout& l, uint16_t* out) {
+  for (int64_t i = 0; i < l.units; ++i) {
+    const uint32_t even = (a[i] & 0x0F0F0F0Fu) | (b[i] & 0x0F0F0F0Fu) << 4;
+    const uint32_t odd = (a[i] >> 4 & 0x0F0F0F0Fu) | (b[i] & 0xF0F0F0F0u);
+    const __m128i bytes = _mm_cvtsi64_si128(static_cast<int64_t>(even | static_cast<uint64_t>(odd) << 32));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * 8), _mm_slli_epi16(_mm_cvtepu8_epi16(bytes), 4));
+  }
+  for (int64_t i = l.units * 8; i < l.nibbles; ++i) {
+    out[i] = 0;
+  }
+}
+
+// Rows [first, last) of the map, as they count from -padding_h on, become rows of indices.
+void write_rows(const BConv2dArgs& args, const Layout& l, int64_t first, int64_t last, uint16_t* indices) {
+  const Window& w = args.shape.window;
+  uint32_t* units = reinterpret_cast<uint32_t*>(indices + index_count(l));
+  for (int64_t y = first; y < last; ++y, indices += l.columns * l.nibbles) {
+    if (args.shape.padding_value == 0 && (y < 0 || y >= w.height)) {
+      continue;  // nobody reads it
+    }
+    write_units(args, l, y, units);
+    for (int64_t i = 0; i < l.columns; ++i) {
+      const int64_t x = l.shared ? i : i / w.kernel_w * 2 * w.stride_w + i % w.kernel_w;
+      write_indices(units + x * l.units, units + (x + w.stride_w) * l.units, l, indices + i * l.nibbles);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reactnet
+
+#endif  // REACTNET_KERNELS_BCONV2D_X86_AVX2_LAYOUT_H_
