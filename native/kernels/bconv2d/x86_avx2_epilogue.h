@@ -94,7 +94,8 @@ inline __m256 load_shortcut(const float* pixel, int64_t channels, int64_t c, con
 // 16-bit sums of one pixel as they follow each other: outputs 0-7 and 16-23, 8-15 and 24-31.
 struct Ordered {
   __m256i low, high;
-  explicit Ordered(const Sums& s) : low(_mm256_unpacklo_epi16(s.even, s.odd)), high(_mm256_unpackhi_epi16(s.even, s.odd)) {}
+  explicit Ordered(const Sums& s)
+      : low(_mm256_unpacklo_epi16(s.even, s.odd)), high(_mm256_unpackhi_epi16(s.even, s.odd)) {}
   __m128i eight(int r) const {
     const __m256i v = r % 2 == 0 ? low : high;
     return r < 2 ? _mm256_castsi256_si128(v) : _mm256_extracti128_si256(v, 1);

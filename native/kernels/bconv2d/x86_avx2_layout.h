@@ -121,7 +121,8 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
     for (int64_t o = block * kBlock; o < end; ++o) {
       uint8_t* lane = out + block * l.block_bytes + (o - block * kBlock);
       for (int64_t tap = 0; tap < w.kernel_h * w.kernel_w; ++tap, lane += l.nibbles * step) {
-        ones[tap * l.blocks * kBlock + o] = pack_tap(s, weight + (o * w.kernel_h * w.kernel_w + tap) * words, lane, step);
+        const uint64_t* from = weight + (o * w.kernel_h * w.kernel_w + tap) * words;
+        ones[tap * l.blocks * kBlock + o] = pack_tap(s, from, lane, step);
       }
     }
   }

@@ -23,8 +23,8 @@ inline __m512 load_shortcut(const float* pixel, int64_t channels, int64_t first,
 // The sixteen outputs from o on of kPixels neighbouring pixels, from their sums of products: `acc` becomes reals and
 // leaves; bits go to `words` at `place`.
 template <int kPixels>
-inline void finish_lanes(const BConv2dArgs& args, int64_t pixel, int64_t o, int64_t place, const __m512i (&acc)[kPixels],
-                         uint64_t (&words)[kPixels]) {
+inline void finish_lanes(const BConv2dArgs& args, int64_t pixel, int64_t o, int64_t place,
+                         const __m512i (&acc)[kPixels], uint64_t (&words)[kPixels]) {
   const int64_t outputs = args.shape.outputs;
   const int64_t count = outputs - o < kLanes ? outputs - o : kLanes;
   const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1u);
