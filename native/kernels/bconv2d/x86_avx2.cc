@@ -178,7 +178,8 @@ void fill_constants(const BConv2dArgs& args, const Layout& l, int64_t block, Tap
 }
 
 // The cache has room for one more.
-const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t block, int64_t ow, ConstantsCache& cache) {
+const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t block, int64_t ow,
+                             ConstantsCache& cache) {
   const Window& w = args.shape.window;
   const Taps kw = args.shape.padding_value != 0 || ow >= w.out_width ? Taps{0, w.kernel_w} : inside_columns(w, ow);
   for (int64_t i = 0; i < cache.count; ++i) {

@@ -1,4 +1,5 @@
-// What the AVX-512 kernel makes of weights before it counts. Part of x86_avx512vpopcntdq.cc alone, built with its flags.
+// What the AVX-512 kernel makes of weights before it counts. Part of x86_avx512vpopcntdq.cc alone, built with its
+// flags.
 //
 // A pair word is 64 bits: in the file's order the half words a1 and a2 of 32 channels each, here a1 and p = a1 ^ a2.
 // Weights: w1 and q = w1 ^ w2, for sixteen outputs a register. A map of at most 32 channels has one half word a pixel:

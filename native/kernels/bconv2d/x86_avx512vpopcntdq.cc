@@ -2,8 +2,8 @@
 // and q = w1 ^ w2, the words d1, ~p and q are the inputs of a full adder whose sum is ~d2, so
 //   popcnt(d1) + popcnt(d2) = popcnt(p) - popcnt(q) + 2 popcnt(maj(d1, ~p, q)).
 // popcnt(q) is a constant of the output and popcnt(p) one of the pixel. What is left for 1,024 products is four
-// instructions: vpxord, vpternlogd, vpopcntd, vpaddd. A register holds 32 channels of sixteen outputs, and the half words
-// of a pixel are broadcast against it: no sum across lanes, no narrowing.
+// instructions: vpxord, vpternlogd, vpopcntd, vpaddd. A register holds 32 channels of sixteen outputs, and the half
+// words of a pixel are broadcast against it: no sum across lanes, no narrowing.
 //
 // A tile is kPixels pixels of a row against kRegisters registers of outputs, its sums stay in registers. Taps outside
 // of the map are skipped: whole rows of the window, and of the first and last pixel of a tile the columns.
