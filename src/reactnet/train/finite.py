@@ -1,6 +1,6 @@
 """Where a NaN or an infinity began."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 import torch
@@ -16,9 +16,8 @@ class NotFiniteError(Exception):
         self.where = where
 
 
-def parameters_not_finite(model: nn.Module) -> list[str]:
-    """The names of parameters and buffers that hold a value that is not finite, in the model's order."""
-    tensors = [*model.named_parameters(), *model.named_buffers()]
+def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
+    """The names of those tensors that hold a value that is not finite."""
     return [name for name, tensor in tensors if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
 
 
@@ -28,7 +27,8 @@ def where_not_finite(model: nn.Module, images: Tensor, autocast: Callable[[], Ab
     The pass is run again with a hook on every layer, so it must be repeatable: seed torch as for the first. Buffers are
     as before afterwards.
     """
-    broken = parameters_not_finite(model)
+    # Buffers say nothing of where it began: the pass that failed has already spoilt the running statistics.
+    broken = not_finite(model.named_parameters())
     if broken:
         more = f" and {len(broken) - 1} more tensors" if len(broken) > 1 else ""
         return f"it began in an earlier update: {broken[0]!r}{more} of the model is not finite"

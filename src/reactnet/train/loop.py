@@ -12,7 +12,7 @@ from reactnet.errors import ReactnetError
 from reactnet.train.determinism import seed_for
 from reactnet.train.events import StepEnd
 from reactnet.train.feed import Batch, Feed
-from reactnet.train.finite import NotFiniteError, parameters_not_finite
+from reactnet.train.finite import NotFiniteError, not_finite
 from reactnet.train.phase import Phase
 from reactnet.train.recalibrate import BATCH as CALIBRATION_BATCH
 from reactnet.train.recalibrate import recalibrate
@@ -72,7 +72,7 @@ class Loop:
         """Train from the position to the end of its epoch.
 
         Raises Interrupted between two steps if a stop is requested, ReactnetError if the loss is not finite, with the
-        layer where that began; the position and all tensors are then those of the last whole step. And ReactnetError
+        layer where that began; the position and all parameters are then those of the last whole step. And ReactnetError
         if the epoch leaves weights that are not finite: such a state is not to be saved.
         """
         self.model.train()
@@ -88,7 +88,7 @@ class Loop:
             if stop.requested:
                 raise Interrupted(f"stopped in phase {self.name}, epoch {self.position.epoch}")
             on_step(self._step(batch, last_good))
-        broken = parameters_not_finite(self.model)
+        broken = not_finite(self.model.state_dict().items())
         if broken:
             raise self._not_finite(f"{broken[0]!r} of the model is not finite", self.steps_per_epoch - 1, last_good)
 

@@ -12,6 +12,7 @@ from reactnet.errors import ReactnetError
 
 Table = dict[str, Any]
 
+_UNIONS = (types.UnionType, typing.Union)  # `Literal[...] | None` is the second
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", dict: "a table"}
 
 
@@ -73,7 +74,7 @@ def describe(kind: Any) -> str:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return " or ".join(repr(choice) for choice in inner)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return " or ".join(describe(choice) for choice in inner if choice is not types.NoneType)
     if origin is tuple:
         what = describe(inner[0]).removeprefix("a ")
@@ -85,7 +86,7 @@ def describe(kind: Any) -> str:
 
 def _value(value: object, kind: Any, key: str, at: At) -> Any:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return _value(value, _choose(value, kind), key, at)
     if is_dataclass(kind):
         if not isinstance(value, dict):
