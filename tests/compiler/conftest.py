@@ -28,7 +28,7 @@ def randomized() -> Randomized:
                 for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
                     if name == "running_var":
                         tensor.uniform_(0.5, 2, generator=random)
-                    elif tensor.is_floating_point() and (tensor.ndim == 1 or name == "bias"):
+                    elif tensor.is_floating_point() and tensor.ndim <= 1:
                         tensor.normal_(0.1, 0.5, generator=random)
                     elif tensor.is_floating_point():
                         tensor.normal_(0, tensor[0].numel() ** -0.5, generator=random)
