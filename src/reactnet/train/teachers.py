@@ -152,8 +152,9 @@ def _import(name: str, module: str, install: str) -> ModuleType:
 
 
 def _not_fetched(name: str, error: Exception) -> ReactnetError:
+    reason = str(error).partition("\n")[0] if str(error) else type(error).__name__
     return ReactnetError(
-        f"teacher {name!r}: its weights cannot be fetched: {str(error).splitlines()[0] if str(error) else error!r}",
+        f"teacher {name!r}: its weights cannot be fetched: {reason}",
         hint="fetch them once where there is a network, or give a teacher of your own as 'file:PATH'",
     )
 
