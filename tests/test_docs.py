@@ -43,3 +43,13 @@ def test_the_model_zoo_page_is_what_the_code_counts() -> None:
     done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, f"run docs/make_model_zoo.py: the page is out of date {done.stderr}"
+
+
+def test_the_guide_to_deployment_compiles_both_kinds_of_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = examples(ROOT / "docs" / "deploy.md")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/deploy.md", "exec"), {})
+    for name in ("fresh", "integer"):
+        with Session(f"{name}.rnet") as session:
+            assert session.num_classes == 10
+            assert session.accepts_float == (name == "fresh")

@@ -19,7 +19,9 @@ struct Position {
   int64_t oh, ow;
 };
 
-static inline Position position_at(const Window& w, int64_t index) { return {index / w.out_width, index % w.out_width}; }
+static inline Position position_at(const Window& w, int64_t index) {
+  return {index / w.out_width, index % w.out_width};
+}
 
 static inline Position next_position(const Window& w, Position p) {
   return p.ow + 1 == w.out_width ? Position{p.oh + 1, 0} : Position{p.oh, p.ow + 1};

@@ -93,6 +93,7 @@ void bench_f32(const Conv& c) {
   std::vector<float> out(static_cast<std::size_t>(c.out_size() * c.out_size() * c.outputs));
   for (const ConvF32Kernel* k : conv_f32_kernels()) {
     const ConvF32Shape shape = {c.window(), c.channels, c.outputs, 1};
+    if (!k->supports(shape)) continue;
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), packed.data);
     const ConvF32Args args = {shape, image.data(), packed.data, bias.data(), out.data()};
@@ -129,7 +130,8 @@ void bench_i8(const Conv& c) {
     if (!k->supports(shape)) continue;
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), packed.data);
-    const ConvI8Args args = {shape, quantized.data(), reals.data(), packed.data, reals.data(), reals.data(), out.data()};
+    const ConvI8Args args = {shape,        quantized.data(), reals.data(), packed.data,
+                             reals.data(), reals.data(),     out.data()};
     time_kernel(*k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
   }
 }
@@ -170,7 +172,8 @@ void bench_linear() {
     const LinearI8Shape shape = {1024, 1000};
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, small.data(), packed.data);
-    const LinearI8Args args = {shape, quantized.data(), reals.data(), packed.data, reals.data(), reals.data(), out.data()};
+    const LinearI8Args args = {shape,        quantized.data(), reals.data(), packed.data,
+                               reals.data(), reals.data(),     out.data()};
     time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearI8Block - 1) / kLinearI8Block); }, 1024 * 1000);
   }
 }

@@ -51,7 +51,7 @@ Shape random_shape(Random& random, bool grouped, std::int64_t most_channels) {
   s.groups = grouped ? 1 + random.below(9) : 1;
   const bool depthwise = s.groups > 1 && random.coin();
   s.channels = depthwise ? s.groups : s.groups * (1 + random.below(most_channels));
-  s.outputs = s.groups == 1 ? random.pick(kOutputs) : s.groups * (depthwise ? 1 : 1 + random.below(9));
+  s.outputs = s.groups == 1 ? random.pick(kOutputs) : s.groups * (depthwise ? 1 : 1 + random.below(20));
   return s;
 }
 

@@ -13,7 +13,9 @@ extern const LinearI8Kernel linear_i8_simde_avx512vnni;
 namespace {
 
 #if defined(REACTNET_TEST_SIMDE)
-std::vector<const LinearI8Kernel*> linear_i8_here() { return kernels_here(linear_i8_kernels(), {&linear_i8_simde_avx512vnni}); }
+std::vector<const LinearI8Kernel*> linear_i8_here() {
+  return kernels_here(linear_i8_kernels(), {&linear_i8_simde_avx512vnni});
+}
 #else
 std::vector<const LinearI8Kernel*> linear_i8_here() { return kernels_here(linear_i8_kernels()); }
 #endif

@@ -111,16 +111,12 @@ __m256i add_outside(const ConvU8Shape& s, Position p, const int32_t* by_tap, __m
   return acc;
 }
 
-// Eight outputs, of which `left` exist: y = f32(acc) * scale + bias.
-void store(const float* scale, const float* bias, float* out, int64_t left, __m256i acc) {
-  const __m256 sum = _mm256_cvtepi32_ps(acc);
-  if (left >= 8) {
-    const __m256 y = _mm256_mul_ps(sum, _mm256_loadu_ps(scale));
-    _mm256_storeu_ps(out, _mm256_add_ps(y, _mm256_loadu_ps(bias)));
-  } else if (left > 0) {
+// Of eight outputs those `left` that exist: y = f32(acc) * scale + bias.
+void store_some(const float* scale, const float* bias, float* out, int64_t left, __m256i acc) {
+  if (left > 0) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(left)), lane);
-    const __m256 y = _mm256_mul_ps(sum, _mm256_maskload_ps(scale, lanes));
+    const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? static_cast<int32_t>(left) : 8), lane);
+    const __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_maskload_ps(scale, lanes));
     _mm256_maskstore_ps(out, lanes, _mm256_add_ps(y, _mm256_maskload_ps(bias, lanes)));
   }
 }
@@ -131,71 +127,106 @@ int32_t pair_at(const int16_t* p) {
   return pair;
 }
 
-// Sums of kPixels patches, `stride` apart, with a block of weights, from `base` on; kBlock of them a pixel go to `sums`.
-// The pragmas: without them g++ 12 keeps the sums in memory.
+// What a tile needs. `start` is where the sums of its pixels begin, `start_step` from one to the next: kBlock, or 0
+// where none has taps outside.
+struct Tile {
+  const int16_t* patches;
+  int64_t stride;  // from patch to patch
+  const int16_t* weight;
+  int64_t pairs;
+  const int32_t* start;
+  int64_t start_step;
+  const float* scale;
+  const float* bias;
+  float* out;
+  int64_t outputs;  // from pixel to pixel
+  int64_t left;     // outputs from the block's first on
+};
+
+// A block of outputs of kPixels pixels. The pragmas: without them g++ 12 keeps the sums in memory.
 template <int kPixels>
-void sum_tile(const int16_t* patches, int64_t stride, const int16_t* weight, int64_t pairs, const int32_t* base,
-              int32_t* sums) {
+void run_tile(const Tile& t) {
   __m256i low[kPixels];
   __m256i high[kPixels];
 #pragma GCC unroll 8
   for (int m = 0; m < kPixels; ++m) {
-    low[m] = load(base);
-    high[m] = load(base + 8);
+    low[m] = load(t.start + m * t.start_step);
+    high[m] = load(t.start + m * t.start_step + 8);
   }
-  for (int64_t i = 0; i < pairs; ++i, weight += kBlock * 2) {
+  const int16_t* weight = t.weight;
+  for (int64_t i = 0; i < t.pairs; ++i, weight += kBlock * 2) {
     const __m256i w0 = load(weight);
     const __m256i w1 = load(weight + 16);
 #pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-      const __m256i x = _mm256_set1_epi32(pair_at(patches + m * stride + i * 2));
+    for (int m = 0; m < kPixels; ++m) {
+      const __m256i x = _mm256_set1_epi32(pair_at(t.patches + m * t.stride + i * 2));
       low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(x, w0));
       high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(x, w1));
     }
   }
+  if (t.left < kBlock) {
+    float* out = t.out;
+#pragma GCC unroll 8
+    for (int m = 0; m < kPixels; ++m, out += t.outputs) {
+      store_some(t.scale, t.bias, out, t.left, low[m]);
+      store_some(t.scale + 8, t.bias + 8, out + 8, t.left - 8, high[m]);
+    }
+    return;
+  }
+  const __m256 scale[2] = {_mm256_loadu_ps(t.scale), _mm256_loadu_ps(t.scale + 8)};
+  const __m256 bias[2] = {_mm256_loadu_ps(t.bias), _mm256_loadu_ps(t.bias + 8)};
+  const int64_t outputs = t.outputs;
+  float* out = t.out;
 #pragma GCC unroll 8
   for (int m = 0; m < kPixels; ++m) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + m * kBlock), low[m]);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + m * kBlock + 8), high[m]);
+    _mm256_storeu_ps(out + m * outputs, _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(low[m]), scale[0]), bias[0]));
+    _mm256_storeu_ps(out + m * outputs + 8,
+                     _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(high[m]), scale[1]), bias[1]));
+  }
+}
+
+// Where the sums of a block begin for `pixels` pixels from `p` on.
+void begin_sums(const ConvU8Shape& s, const Whole& whole, Position p, int64_t pixels, const int32_t* base,
+                int32_t* start) {
+  for (int64_t m = 0; m < pixels; ++m, p = next_position(s.window, p)) {
+    for (int64_t i = 0; i < kBlock; i += 8) {
+      const __m256i all = load(base + i);  // offsets by tap stand behind these, each as far from the last
+      const __m256i sum = whole.has(p) ? all : add_outside(s, p, base + padded_outputs(s) + i, all);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(start + m * kBlock + i), sum);
+    }
   }
 }
 
 // All outputs of `count` pixels, the first of which is at `p`.
 void run_group(const ConvU8Args& args, const Whole& whole, Position p, int64_t count, const int16_t* patches) {
-  using SumTile = void (*)(const int16_t*, int64_t, const int16_t*, int64_t, const int32_t*, int32_t*);
-  static constexpr SumTile kTiles[kTile] = {sum_tile<1>, sum_tile<2>, sum_tile<3>,
-                                            sum_tile<4>, sum_tile<5>, sum_tile<6>};
+  using RunTile = void (*)(const Tile&);
+  static constexpr RunTile kTiles[kTile] = {run_tile<1>, run_tile<2>, run_tile<3>,
+                                            run_tile<4>, run_tile<5>, run_tile<6>};
   const ConvU8Shape& s = args.shape;
   const int32_t* base = static_cast<const int32_t*>(args.packed);
-  const int32_t* by_tap = base + padded_outputs(s);
-  const int16_t* weights = reinterpret_cast<const int16_t*>(by_tap + taps_of(s) * padded_outputs(s));
-  const int64_t pairs = pairs_of(s);
-  const int64_t stride = patch_stride(s);
-  const int64_t outputs = s.outputs;
-  const float* scale = args.scale;  // copies: the compiler cannot know that results are not written over args
-  const float* bias = args.bias;
-  float* all = args.out;
-  int64_t pixel = p.oh * s.window.out_width + p.ow;
-  int32_t sums[kTile * kBlock];
+  const int16_t* weights = reinterpret_cast<const int16_t*>(base + (1 + taps_of(s)) * padded_outputs(s));
+  int32_t start[kTile * kBlock];
+  Tile t = {patches, patch_stride(s), weights, pairs_of(s), start, 0, nullptr, nullptr, nullptr, s.outputs, 0};
   for (int64_t begin = 0; begin < count; begin += kTile) {
     const int64_t pixels = count - begin < kTile ? count - begin : kTile;
-    for (int64_t first = 0; first < outputs; first += kBlock) {
-      kTiles[pixels - 1](patches + begin * stride, stride, weights + first * pairs * 2, pairs, base + first, sums);
-      Position at = p;
-      for (int64_t m = 0; m < pixels; ++m, at = next_position(s.window, at)) {
-        __m256i low = load(sums + m * kBlock);
-        __m256i high = load(sums + m * kBlock + 8);
-        if (!whole.has(at)) {
-          low = add_outside(s, at, by_tap + first, low);
-          high = add_outside(s, at, by_tap + first + 8, high);
-        }
-        float* out = all + (pixel + m) * outputs + first;
-        store(scale + first, bias + first, out, outputs - first, low);
-        store(scale + first + 8, bias + first + 8, out + 8, outputs - first - 8, high);
+    const int64_t pixel = p.oh * s.window.out_width + p.ow;
+    // Pixels of one row, the first and the last of them whole: so are all between.
+    const bool easy = p.ow + pixels <= s.window.out_width && whole.has(p) && whole.has({p.oh, p.ow + pixels - 1});
+    t.patches = patches + begin * t.stride;
+    t.start_step = easy ? 0 : kBlock;
+    for (int64_t first = 0; first < s.outputs; first += kBlock) {
+      t.start = easy ? base + first : start;
+      if (!easy) {
+        begin_sums(s, whole, p, pixels, base + first, start);
       }
+      t.weight = weights + first * t.pairs * 2;
+      t.scale = args.scale + first;
+      t.bias = args.bias + first;
+      t.out = args.out + pixel * s.outputs + first;
+      t.left = s.outputs - first;
+      kTiles[pixels - 1](t);
     }
-    pixel += pixels;
-    p = position_at(s.window, pixel);
+    p = position_at(s.window, pixel + pixels);
   }
 }
 
