@@ -57,7 +57,7 @@ MUTANTS = (
         "windows: a tap too many at the end",
         f"{KERNELS}/window.h",
         "size - first < kernel ?",
-        "size - first <= kernel ?",
+        "size - first + 1 < kernel ?",
     ),
     Mutant(
         "windows: the first tap outside", f"{KERNELS}/window.h", "first < 0 ? -first : 0", "first < 0 ? -first - 1 : 0"

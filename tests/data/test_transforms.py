@@ -35,11 +35,12 @@ def test_seed_and_epoch_change_the_result(augment):
     assert not np.array_equal(augment(ALL, seed=1, epoch=2), augment(ALL, seed=2, epoch=1))
 
 
-def test_every_shift_is_a_crop_of_the_padded_image_and_every_place_occurs():
+@pytest.mark.parametrize(("fill", "mode"), [("zero", "constant"), ("reflect", "reflect")])
+def test_every_shift_is_a_crop_of_the_padded_image_and_every_place_occurs(fill, mode):
     image = np.arange(1, 31, dtype=np.uint8).reshape(1, 6, 5, 1)
     indices = np.arange(1000)
-    shifted = random_shift(np.repeat(image, 1000, axis=0), 2, seed=0, epoch=0, indices=indices, fill=7)
-    padded = np.pad(image[0], ((2, 2), (2, 2), (0, 0)), constant_values=7)
+    shifted = random_shift(np.repeat(image, 1000, axis=0), 2, seed=0, epoch=0, indices=indices, fill=fill)
+    padded = np.pad(image[0], ((2, 2), (2, 2), (0, 0)), mode=mode)
     crops = {padded[y : y + 6, x : x + 5].tobytes() for y in range(5) for x in range(5)}
 
     assert len(crops) == 25

@@ -41,7 +41,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({S + "freeze_signs": 1.1}, "freeze_signs is 1.1"),
     ({S + "recalibrate": 0}, "recalibrate is 0"),
     ({S + "recalibrate": True}, "recalibrate is True"),
-    ({S + "sync_batch_norm": 1}, "sync_batch_norm is 1"),
+    ({S + "sync_batch_norm": True}, "unknown key 'sync_batch_norm'"),
     ({S + "start_from": "x"}, "start_from is 'x'"),
     ({T + "start_from": "x"}, "carry is 'nothing'"),
     ({S + "carry": "all_but_head"}, "all_but_head' without start_from"),
@@ -97,7 +97,6 @@ def test_every_option_is_read_and_written_back() -> None:
         S + "rescale_latent": 0.05,
         S + "freeze_signs": 0.03,
         S + "recalibrate": 5000,
-        S + "sync_batch_norm": True,
     }
     recipe = parse_recipe(TEXT, source="small.toml", overrides=changes)
     assert recipe.computing == Computing("float16", True, False)

@@ -26,7 +26,7 @@ def site(wasm: Path, tmp_path: Path) -> Path:
     shutil.copy(wasm, folder / "reactnet.wasm")
     torch.manual_seed(0)
     model = trained(reactnet.create_model("reactnet20_cifar"), image_size=(32, 32, 3))
-    reactnet.compile(model, folder / "model.rnet", image_size=(32, 32), class_names=[f"class {k}" for k in range(10)])
+    reactnet.compile(model, folder / "model.rnet", image_size=32, class_names=[f"class {k}" for k in range(10)])
     (folder / "bad.rnet").write_bytes((folder / "model.rnet").read_bytes()[:-1])
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / "picture.png")

@@ -9,12 +9,13 @@
 
 #include "conv_i8/conv_i8.h"
 #include "patch.h"
+#include "x86_avx512vnni_tile.h"
 
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 32;
-constexpr int64_t kTile = 8;
+constexpr int64_t kBlock = kVnniBlock;
+constexpr int64_t kTile = kVnniTile;
 constexpr int64_t kGroup = 32;        // pixels, if their patches fit
 constexpr int64_t kScratch = 65536;  // bytes: half of a small second-level cache
 
@@ -74,8 +75,6 @@ void gather(const ConvI8Args& args, const Part& p, int64_t group, Position at, b
            [&](int64_t to, int64_t from, int64_t count) { copy_bytes(patch + to, args.in + from, count); });
 }
 
-__m512i load(const void* p) { return _mm512_loadu_si512(p); }
-
 // Sixteen outputs from `o` on, of which `left` exist: y = ((f32(acc) * s) * scale) + bias.
 void store(const ConvI8Args& args, int64_t pixel, int64_t o, int64_t left, __m512i acc) {
   if (left <= 0) {
@@ -88,45 +87,8 @@ void store(const ConvI8Args& args, int64_t pixel, int64_t o, int64_t left, __m51
                         _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.bias + o)));
 }
 
-int32_t four_at(const uint8_t* p) {
-  int32_t four;
-  memcpy(&four, p, sizeof(four));
-  return four;
-}
-
-// Sums of kPixels patches with a block of weights, from `base` on; kBlock of them a pixel go to `sums`.
-// The pragmas: without them g++ 12 keeps the sums in memory.
-template <int kPixels>
-void sum_tile(const uint8_t* patches, const int8_t* weight, int64_t fours, const int32_t* base, int32_t* sums) {
-  __m512i low[kPixels];
-  __m512i high[kPixels];
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-    low[m] = load(base);
-    high[m] = load(base + 16);
-  }
-  for (int64_t i = 0; i < fours; ++i, weight += kBlock * 4) {
-    const __m512i w0 = load(weight);
-    const __m512i w1 = load(weight + 64);
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-      const __m512i x = _mm512_set1_epi32(four_at(patches + (m * fours + i) * 4));
-      low[m] = _mm512_dpbusd_epi32(low[m], x, w0);
-      high[m] = _mm512_dpbusd_epi32(high[m], x, w1);
-    }
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-    _mm512_storeu_si512(sums + m * kBlock, low[m]);
-    _mm512_storeu_si512(sums + m * kBlock + 16, high[m]);
-  }
-}
-
 void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t index, int64_t count,
                const uint8_t* patches) {
-  using SumTile = void (*)(const uint8_t*, const int8_t*, int64_t, const int32_t*, int32_t*);
-  static constexpr SumTile kTiles[kTile] = {sum_tile<1>, sum_tile<2>, sum_tile<3>, sum_tile<4>,
-                                            sum_tile<5>, sum_tile<6>, sum_tile<7>, sum_tile<8>};
   const int32_t* base = static_cast<const int32_t*>(args.packed);
   const int8_t* weights = reinterpret_cast<const int8_t*>(base + args.shape.groups * p.blocks * kBlock);
   int32_t sums[kTile * kBlock];
@@ -136,11 +98,11 @@ void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t ind
     const int64_t left = p.outputs - block * kBlock;
     for (int64_t begin = 0; begin < count; begin += kTile) {
       const int64_t pixels = count - begin < kTile ? count - begin : kTile;
-      kTiles[pixels - 1](patches + begin * p.fours * 4, weights + at * p.fours * kBlock * 4, p.fours,
-                         base + at * kBlock, sums);
+      vnni_sum(pixels, patches + begin * p.fours * 4, p.fours * 4, weights + at * p.fours * kBlock * 4, p.fours,
+               base + at * kBlock, sums);
       for (int64_t m = 0; m < pixels; ++m) {
-        store(args, index + begin + m, o, left, load(sums + m * kBlock));
-        store(args, index + begin + m, o + 16, left - 16, load(sums + m * kBlock + 16));
+        store(args, index + begin + m, o, left, vnni_load(sums + m * kBlock));
+        store(args, index + begin + m, o + 16, left - 16, vnni_load(sums + m * kBlock + 16));
       }
     }
   }

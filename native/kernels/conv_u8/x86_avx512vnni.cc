@@ -8,12 +8,13 @@
 
 #include "conv_u8/conv_u8.h"
 #include "patch.h"
+#include "x86_avx512vnni_tile.h"
 
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 32;
-constexpr int64_t kTile = 8;
+constexpr int64_t kBlock = kVnniBlock;
+constexpr int64_t kTile = kVnniTile;
 constexpr int64_t kMaxPatch = 1024;  // products of a sum
 constexpr int64_t kStride = kMaxPatch + 64;
 
@@ -70,8 +71,6 @@ void gather(const ConvU8Args& args, Position p, bool whole, uint8_t* patch) {
            [&](int64_t at, int64_t from, int64_t count) { copy_bytes(patch + at, args.in + from, count); });
 }
 
-__m512i load(const void* p) { return _mm512_loadu_si512(p); }
-
 // Takes back the offsets of the taps that fall outside: the sum begins at minus those of all.
 __m512i add_outside(const ConvU8Shape& s, Position p, const int32_t* by_tap, __m512i acc) {
   const Taps rows = inside_rows(s.window, p.oh);
@@ -80,7 +79,7 @@ __m512i add_outside(const ConvU8Shape& s, Position p, const int32_t* by_tap, __m
     const int64_t row = tap / s.window.kernel_w;
     const int64_t column = tap % s.window.kernel_w;
     if (row < rows.begin || row >= rows.end || column < columns.begin || column >= columns.end) {
-      acc = _mm512_add_epi32(acc, load(by_tap + tap * padded_outputs(s)));
+      acc = _mm512_add_epi32(acc, vnni_load(by_tap + tap * padded_outputs(s)));
     }
   }
   return acc;
@@ -98,55 +97,18 @@ void store(const ConvU8Args& args, int64_t pixel, int64_t o, __m512i acc) {
                         _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.bias + o)));
 }
 
-int32_t four_at(const uint8_t* p) {
-  int32_t four;
-  memcpy(&four, p, sizeof(four));
-  return four;
-}
-
-// Sums of kPixels patches with a block of weights, from `base` on; kBlock of them a pixel go to `sums`.
-// The pragmas: without them g++ 12 keeps the sums in memory.
-template <int kPixels>
-void sum_tile(const uint8_t* patches, const int8_t* weight, int64_t fours, const int32_t* base, int32_t* sums) {
-  __m512i low[kPixels];
-  __m512i high[kPixels];
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-    low[m] = load(base);
-    high[m] = load(base + 16);
-  }
-  for (int64_t i = 0; i < fours; ++i, weight += kBlock * 4) {
-    const __m512i w0 = load(weight);
-    const __m512i w1 = load(weight + 64);
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-      const __m512i x = _mm512_set1_epi32(four_at(patches + m * kStride + i * 4));
-      low[m] = _mm512_dpbusd_epi32(low[m], x, w0);
-      high[m] = _mm512_dpbusd_epi32(high[m], x, w1);
-    }
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
-    _mm512_storeu_si512(sums + m * kBlock, low[m]);
-    _mm512_storeu_si512(sums + m * kBlock + 16, high[m]);
-  }
-}
-
 // `at`: where each of `count` pixels is. `border`: the bit of each that has taps outside.
 void run_tile(const ConvU8Args& args, const uint8_t* patches, const Position* at, int64_t count, unsigned border) {
-  using SumTile = void (*)(const uint8_t*, const int8_t*, int64_t, const int32_t*, int32_t*);
-  static constexpr SumTile kTiles[kTile] = {sum_tile<1>, sum_tile<2>, sum_tile<3>, sum_tile<4>,
-                                            sum_tile<5>, sum_tile<6>, sum_tile<7>, sum_tile<8>};
   const ConvU8Shape& s = args.shape;
   const int32_t* base = static_cast<const int32_t*>(args.packed);
   const int32_t* by_tap = base + padded_outputs(s);
   const int8_t* weights = reinterpret_cast<const int8_t*>(by_tap + taps_of(s) * padded_outputs(s));
   int32_t sums[kTile * kBlock];
   for (int64_t first = 0; first < s.outputs; first += kBlock) {
-    kTiles[count - 1](patches, weights + first * fours_of(s) * 4, fours_of(s), base + first, sums);
+    vnni_sum(count, patches, kStride, weights + first * fours_of(s) * 4, fours_of(s), base + first, sums);
     for (int64_t m = 0; m < count; ++m) {
       for (int64_t i = 0; i < kBlock; i += 16) {
-        __m512i acc = load(sums + m * kBlock + i);
+        __m512i acc = vnni_load(sums + m * kBlock + i);
         if ((border >> m & 1) != 0) {
           acc = add_outside(s, at[m], by_tap + first + i, acc);
         }

@@ -30,7 +30,7 @@ def compile(  # noqa: A001  # the verb of the command line, and of peers
     model: nn.Module,
     path: str | Path,
     *,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     ends: Literal["float", "integer"] = "float",
@@ -39,8 +39,9 @@ def compile(  # noqa: A001  # the verb of the command line, and of peers
 ) -> Report:
     """Compile `model`, as it computes in eval mode, to a packed file, and report what became of each layer.
 
-    What is left out is taken from the model's card (`model.reactnet`, which `load_model` sets): `image_size` (H, W) or
-    (H, W, C), `preprocessing`, `class_names`, `provenance`. Without a card `image_size` is needed.
+    What is left out is taken from the model's card (`model.reactnet`, which `load_model` sets): `image_size`, the side
+    of a square, (H, W) or (H, W, C), `preprocessing`, `class_names`, `provenance`. Without a card `image_size` is
+    needed.
 
     `ends="integer"` computes real layers with integers: the first on the pixels themselves, with weights of `stem_bits`
     bits, the others on values rounded to 8 bits. No calibration data are needed: see `integer.py`.
@@ -81,7 +82,7 @@ def compile(  # noqa: A001  # the verb of the command line, and of peers
 def compile_graph(
     model: nn.Module,
     *,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
     ends: Literal["float", "integer"] = "float",
@@ -129,8 +130,10 @@ def packed_bytes(graph: Graph) -> int:
     return packed_size(graph)
 
 
-def _with_channels(model: nn.Module, image_size: Sequence[int]) -> tuple[int, ...]:
-    """(H, W) gets the number of channels that the first convolution reads."""
+def _with_channels(model: nn.Module, image_size: int | Sequence[int]) -> tuple[int, ...]:
+    """A side stands for a square; (H, W) gets the number of channels that the first convolution reads."""
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
     if len(image_size) != 2:
         return tuple(image_size)
     for module in model.modules():

@@ -5,7 +5,7 @@ order of the samples, the batches they fall in, the number of workers and a resu
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,10 @@ def draw(bound: int, *, seed: int, epoch: int, indices: Indices, stream: int) ->
     return ((high * np.uint64(bound)) >> np.uint64(32)).astype(np.int64)
 
 
-def random_shift(images: Pixels, pad: int, *, seed: int, epoch: int, indices: Indices, fill: int = 0) -> Pixels:
-    """Pad each image by `pad` pixels of value `fill` on every side and crop it back at a random place.
+def random_shift(
+    images: Pixels, pad: int, *, seed: int, epoch: int, indices: Indices, fill: Literal["zero", "reflect"] = "zero"
+) -> Pixels:
+    """Pad each image by `pad` pixels on every side, black or mirrored at the edge, and crop it back at a random place.
 
     `indices` are the images' positions in the data set, not in the batch.
 
@@ -46,7 +48,9 @@ def random_shift(images: Pixels, pad: int, *, seed: int, epoch: int, indices: In
     places = 2 * pad + 1
     top = draw(places, seed=seed, epoch=epoch, indices=indices, stream=_SHIFT_Y)
     left = draw(places, seed=seed, epoch=epoch, indices=indices, stream=_SHIFT_X)
-    padded = np.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=fill)
+    padded = np.pad(
+        images, ((0, 0), (pad, pad), (pad, pad), (0, 0)), mode="reflect" if fill == "reflect" else "constant"
+    )
     rows = top[:, None] + np.arange(height)
     columns = left[:, None] + np.arange(width)
     shifted: Pixels = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]

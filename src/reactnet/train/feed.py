@@ -1,9 +1,8 @@
 """What a phase is fed: batches in an order, with an augmentation, that depend on seed, epoch and sample index alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +17,6 @@ from reactnet.errors import ReactnetError
 # Streams of the hash of reactnet.data.transforms, far from those that augmentation counts up from 0.
 _ORDER, _VALIDATION, _SHIFTED, _CALIBRATION = 1000, 1001, 1002, 1003
 VALIDATION_SHARE = 5  # one image of so many
-
-
-OnBadImage = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
@@ -74,22 +70,17 @@ class Feed:
         batch_size: int,
         augment: Augmentation = PLAIN,
         start: int = 0,
-        shard: tuple[int, int] = (0, 1),
-        progress: float = 0.0,
     ) -> Iterator[Batch]:
         """The batches of one epoch from step `start` on.
 
         `epoch` counts over the whole run, so that phases differ in order and augmentation. An epoch is cut into
-        batches equal to within one image: no rump whose few images would make a noisy step. `shard` = (rank, world)
-        takes one process's piece of each batch, equal to within one image too. `progress` is the share of the phase's
-        epochs that is done.
+        batches equal to within one image: no rump whose few images would make a noisy step.
         """
         key = draw(2**32, seed=seed, epoch=epoch, indices=self.members, stream=_ORDER)
         order = self.members[np.argsort(key, kind="stable")]
         steps = self.steps_per_epoch(batch_size)
         for indices in np.array_split(order, steps)[start:]:
-            piece = np.array_split(indices, shard[1])[shard[0]]
-            yield self._batch(piece, seed, epoch, augment)
+            yield self._batch(indices, seed, epoch, augment)
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
         """The images to measure on, once, in order, without augmentation."""
@@ -113,7 +104,14 @@ class Feed:
     def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int, augment: Augmentation) -> Batch:
         images = self.train.images[indices]
         if augment.random_shift:
-            moved = random_shift(images, augment.random_shift, seed=seed, epoch=epoch, indices=indices)
+            moved = random_shift(
+                images,
+                augment.random_shift,
+                seed=seed,
+                epoch=epoch,
+                indices=indices,
+                fill=augment.random_shift_fill,
+            )
             chance = draw(2**32, seed=seed, epoch=epoch, indices=indices, stream=_SHIFTED) / 2**32
             chosen = chance < augment.random_shift_probability
             images = np.where(chosen[:, None, None, None], moved, images)
@@ -122,18 +120,39 @@ class Feed:
         return Batch(normalize(images, self.mean, self.std), torch.from_numpy(self.train.labels[indices]))
 
 
-def open_feed(config: DataConfig, root: Path | None, *, on_bad_image: OnBadImage = "stop", workers: int = 0) -> Feed:
+_APPLIED = {"random_shift", "random_shift_probability", "random_shift_fill", "random_flip"}
+
+
+def check_augmentation(augment: Augmentation, where: str) -> None:
+    """Raise ReactnetError for a key that recipes know and no feed applies yet: none is left out in silence."""
+    for item in fields(augment):
+        value = getattr(augment, item.name)
+        if item.name not in _APPLIED and value != item.default:
+            raise ReactnetError(
+                f"{where}: {item.name} is {value!r}, which is not applied yet",
+                hint=f"leave it out; what is applied: {', '.join(sorted(_APPLIED))}",
+            )
+
+
+def open_feed(config: DataConfig, root: Path | None) -> Feed:
     """Load the data set of a recipe; `root` is its folder, for those that do not come with a package.
 
-    Raises ReactnetError where a folder is needed and none is given, or where one is given that would be ignored.
+    Raises ReactnetError where a folder is needed and none is given, where one is given that would be ignored, and where
+    more images are to be held out than there are.
     """
     split = _load(config.name, root)
     everyone = np.arange(len(split.train), dtype=np.int64)
     if config.evaluate_on == "test":
         return Feed(config, split.train, everyone, split.test, split.mean, split.std)
     key = draw(2**32, seed=0, epoch=0, indices=everyone, stream=_VALIDATION)
+    asked = config.validation_images
+    count = len(everyone) // VALIDATION_SHARE if asked is None else asked
+    if count >= len(everyone):
+        raise ReactnetError(
+            f"data: validation_images is {count} of {len(everyone)} training images", hint="hold out fewer"
+        )
     held_out = np.zeros(len(everyone), dtype=bool)
-    held_out[np.argsort(key, kind="stable")[: len(everyone) // VALIDATION_SHARE]] = True
+    held_out[np.argsort(key, kind="stable")[:count]] = True
     names = split.train.class_names
     validation = ImageSet(split.train.images[held_out], split.train.labels[held_out], names)
     return Feed(config, split.train, everyone[~held_out], validation, split.mean, split.std)

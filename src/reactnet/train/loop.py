@@ -82,7 +82,6 @@ class Loop:
             batch_size=self.phase.batch_size,
             augment=self.phase.augment,
             start=self.position.step,
-            progress=self.position.epoch / self.phase.epochs,
         )
         for batch in batches:
             if stop.requested:

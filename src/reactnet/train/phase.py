@@ -65,7 +65,6 @@ class Phase:
     rescale_latent: float | None = None
     freeze_signs: float | None = None
     recalibrate: int | None = None
-    sync_batch_norm: bool = False
     augment: Augmentation = PLAIN
 
     @property

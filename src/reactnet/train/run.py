@@ -18,7 +18,7 @@ from reactnet.models import check_image_size
 from reactnet.train.card import make_card, save_model
 from reactnet.train.determinism import reproducible
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
-from reactnet.train.feed import Feed, OnBadImage, open_feed
+from reactnet.train.feed import Feed, check_augmentation, open_feed
 from reactnet.train.folder import VITALS, RunFolder, open_run_folder
 from reactnet.train.hand_over import HandOver
 from reactnet.train.histograms import activation_histograms
@@ -42,22 +42,23 @@ def train(
     progress: Progress | None = None,
     device: str = "cpu",
     data_root: str | Path | None = None,
-    on_bad_image: OnBadImage = "stop",
-    workers: int = 0,
 ) -> Path:
     """Train every phase of `recipe` into the run folder `out`, and return its path.
 
     A folder that holds the beginning of this very run is resumed, and ends with the same bits as a run that was never
     stopped; one that holds all of it is left as it is. `progress` is called with each event (see `events.py`).
 
-    Raises ReactnetError for a folder that holds another recipe, a loss that is not finite, or a full disk. On SIGTERM
-    or Ctrl-C the state is saved and `Interrupted`, a KeyboardInterrupt, raised.
+    Raises ReactnetError for a key of a recipe that is not applied yet, a folder that holds another recipe, a loss that
+    is not finite, or a full disk. On SIGTERM or Ctrl-C the state is saved and `Interrupted`, a KeyboardInterrupt,
+    raised.
     """
     out = Path(out)
     tell = (lambda event: None) if progress is None else progress
     where = _device(device)
     root = None if data_root is None else Path(data_root)
-    feed = open_feed(recipe.data, root, on_bad_image=on_bad_image, workers=workers)
+    for name, phase in recipe.phases.items():
+        check_augmentation(phase.augment, f"{recipe.source}: [phases.{name}.augment]")
+    feed = open_feed(recipe.data, root)
     check_image_size(recipe.model, feed.image_size)
     with open_run_folder(out, recipe) as folder, reproducible(recipe.threads, where), stop_on_signals() as stop:
         if folder.info().get("finished") is True:
