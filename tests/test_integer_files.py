@@ -16,23 +16,15 @@ from reactnet.errors import ReactnetError
 from reactnet.graph import load, run_reference, save
 from reactnet.models import create_model
 from reactnet.runtime import Session
-from reactnet.train import ModelCard, load_model, save_model
+from reactnet.train import load_model
 from reactnet.verify import verify
-from trained import trained
+from trained import save_digits, trained
 
 SIZE = (32, 32, 3)
 FAMILIES = (
     *("reactnet18_cifar", "birealnet18_cifar", "real_to_binary18", "bnext_t", "quicknet_small", "meliusnet22"),
     *("reactnet_b", "resnet20_cifar", "mobilenet_v1_050"),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -53,21 +45,7 @@ def test_every_family_runs_with_integer_ends_and_is_verified(name: str, tmp_path
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = trained(create_model("reactnet_digits"), image_size=(8, 8, 1))
-    model.reactnet = ModelCard(
-        name="reactnet_digits",
-        num_classes=10,
-        binarize=("activations", "weights"),
-        image_size=(8, 8, 1),
-        mean=(0.3,),
-        std=(0.376,),
-        resize=(10, 9),
-        crop=(8, 8),
-        class_names=tuple("0123456789"),
-        provenance={"seed": "0"},
-    )
-    path = tmp_path_factory.mktemp("checkpoint") / "drawn.safetensors"
-    save_model(model, path)
-    return path
+    return save_digits(model, tmp_path_factory.mktemp("checkpoint") / "drawn.safetensors", resize=(10, 9))
 
 
 @pytest.fixture(scope="module", params=[8, 16])

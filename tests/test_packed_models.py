@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from reactnet.cli.count import costs
@@ -50,14 +49,6 @@ FULL = [
 OPTIONS = {"vgg11": {"hidden": 70}, "vgg11_bn": {"hidden": 70}}
 
 COMPARED = (BinaryConv2d, RSign, Sign, RPReLU, nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.PReLU, nn.MaxPool2d)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _family(name: str) -> str:

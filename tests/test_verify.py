@@ -24,14 +24,6 @@ BINARY = "blocks.1.spatial.conv"
 SIGN = "blocks.1.spatial.sign"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_model(seed: int = 0) -> nn.Module:
     """Digits with its card, every shift, slope and norm drawn at random."""
     torch.manual_seed(seed)

@@ -1,7 +1,11 @@
 """Models as if trained: nothing is left at the 0 or 1 that it starts from, and activations stay of ordinary size."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
+
+from reactnet.train import ModelCard, save_model
 
 
 def trained(model: nn.Module, *, seed: int = 0, image_size: tuple[int, int, int] | None = None) -> nn.Module:
@@ -25,6 +29,24 @@ def trained(model: nn.Module, *, seed: int = 0, image_size: tuple[int, int, int]
         if image_size is not None:
             _settle(model, image_size, random)
     return model.eval()
+
+
+def save_digits(model: nn.Module, path: Path, *, resize: tuple[int, int] = (8, 8)) -> Path:
+    """Save a `reactnet_digits` as a run does, with the card that says how its images are prepared; returns the path."""
+    model.reactnet = ModelCard(
+        name="reactnet_digits",
+        num_classes=10,
+        binarize=("activations", "weights"),
+        image_size=(8, 8, 1),
+        mean=(0.3,),
+        std=(0.376,),
+        resize=resize,
+        crop=(8, 8),
+        class_names=tuple("0123456789"),
+        provenance={"seed": "0"},
+    )
+    save_model(model, path)
+    return path
 
 
 def _settle(model: nn.Module, image_size: tuple[int, int, int], random: torch.Generator) -> None:

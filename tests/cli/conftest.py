@@ -11,28 +11,15 @@ from PIL import Image
 from reactnet.cli.main import main
 from reactnet.compiler import compile as compile_model
 from reactnet.models import create_model
-from reactnet.train import ModelCard, load_model, save_model
+from reactnet.train import load_model
+from trained import save_digits
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = create_model("reactnet_digits").eval()
-    model.reactnet = ModelCard(
-        name="reactnet_digits",
-        num_classes=10,
-        binarize=("activations", "weights"),
-        image_size=(8, 8, 1),
-        mean=(0.3,),
-        std=(0.376,),
-        resize=(8, 8),
-        crop=(8, 8),
-        class_names=tuple("0123456789"),
-        provenance={"seed": "0"},
-    )
-    path = tmp_path_factory.mktemp("checkpoint") / "fresh.safetensors"
-    save_model(model, path)
-    return path
+    return save_digits(model, tmp_path_factory.mktemp("checkpoint") / "fresh.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""One thread, since tensors are small; models whose every parameter and statistic is drawn at random."""
+"""Models whose every parameter and statistic is drawn at random."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,6 @@ import torch
 from torch import nn
 
 Randomized = Callable[..., nn.Module]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

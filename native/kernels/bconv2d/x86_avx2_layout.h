@@ -128,8 +128,8 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
   }
 }
 
-// Scratch: indices of in_rows rows, the units of one row, the sums of a strip.
-int64_t index_count(const Layout& l) { return l.in_rows * l.columns * l.nibbles; }
+// Scratch: indices of in_rows rows, an even number of u16 as u32 follow; the units of one row; the sums of a strip.
+int64_t index_count(const Layout& l) { return (l.in_rows * l.columns * l.nibbles + 1) / 2 * 2; }
 int64_t sums_offset(const Layout& l) {
   return (index_count(l) * 2 + l.units_width * l.units * 4 + kBlock - 1) / kBlock * kBlock;
 }
