@@ -1,5 +1,5 @@
-// libFuzzer: plan and run of whatever the reader accepts, fused and unfused, on an ISA of the input's choice. Both must give
-// the same bits: the plan only fuses.
+// libFuzzer: plan and run of whatever the reader accepts, fused and unfused, on an ISA of the input's choice. Both must
+// give the same bits: the plan only fuses.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

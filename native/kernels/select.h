@@ -1,7 +1,7 @@
 // A selection of floats that stays one: `choose ? a : b`.
 //
-// clang 14 makes WebAssembly's f32.max of `x < 0 ? 0 : x`, which turns -0 into +0; of a selection by bits too, unless it
-// does not know where the mask comes from.
+// clang 14 makes WebAssembly's f32.max of `x < 0 ? 0 : x`, which turns -0 into +0; of a selection by bits too, unless
+// it does not know where the mask comes from.
 #ifndef REACTNET_KERNELS_SELECT_H_
 #define REACTNET_KERNELS_SELECT_H_
 

@@ -1,5 +1,5 @@
-// What the VNNI convolutions share: sums of patches of bytes with a block of 32 outputs of int8 weights. Functions are static: an
-// ISA file keeps its copy.
+// What the VNNI convolutions share: sums of patches of bytes with a block of 32 outputs of int8 weights. Functions are
+// static: an ISA file keeps its copy.
 #ifndef REACTNET_KERNELS_X86_AVX512VNNI_TILE_H_
 #define REACTNET_KERNELS_X86_AVX512VNNI_TILE_H_
 
@@ -48,14 +48,14 @@ static inline void vnni_sum_tile(const uint8_t* patches, int64_t stride, const i
   }
 }
 
-// `count` (1 to kVnniTile) patches, `stride` bytes from one to the next, each of `fours` times four products, with a block of
-// weights (fours x 32 outputs x 4). Sums begin at `base`, 32 for all patches; kVnniBlock of them a patch go to `sums`.
+// `count` (1 to kVnniTile) patches, `stride` bytes from one to the next, each of `fours` times four products, with a
+// block of weights (fours x 32 outputs x 4). Sums begin at `base`, 32 for all patches; kVnniBlock of them a patch go to
+// `sums`.
 static inline void vnni_sum(int64_t count, const uint8_t* patches, int64_t stride, const int8_t* weight, int64_t fours,
                             const int32_t* base, int32_t* sums) {
   using SumTile = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, const int32_t*, int32_t*);
-  static constexpr SumTile kTiles[kVnniTile] = {vnni_sum_tile<1>, vnni_sum_tile<2>, vnni_sum_tile<3>,
-                                                vnni_sum_tile<4>, vnni_sum_tile<5>, vnni_sum_tile<6>,
-                                                vnni_sum_tile<7>, vnni_sum_tile<8>};
+  static constexpr SumTile kTiles[kVnniTile] = {vnni_sum_tile<1>, vnni_sum_tile<2>, vnni_sum_tile<3>, vnni_sum_tile<4>,
+                                                vnni_sum_tile<5>, vnni_sum_tile<6>, vnni_sum_tile<7>, vnni_sum_tile<8>};
   kTiles[count - 1](patches, stride, weight, fours, base, sums);
 }
 

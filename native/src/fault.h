@@ -1,5 +1,6 @@
 // What every part of the library throws, and api.cc turns into a status: it never leaves the library.
-// WebAssembly is built without exceptions: there a fault ends the module, which keeps the text for the page (wasm/fault.cc).
+// WebAssembly is built without exceptions: there a fault ends the module, which keeps the text for the page
+// (wasm/module.cc).
 #ifndef REACTNET_SRC_FAULT_H_
 #define REACTNET_SRC_FAULT_H_
 

@@ -12,7 +12,6 @@
 namespace reactnet {
 namespace {
 
-
 constexpr std::size_t kMaxHeader = std::size_t{1} << 24;
 constexpr std::uint32_t kMaxTensors = 65536;
 constexpr std::int64_t kMaxDimension = 0x7FFFFFFF;

@@ -18,9 +18,7 @@ constexpr const PeakLoop* kLoops[] = {
 };
 constexpr std::int64_t kProducts = std::int64_t{1} << 26;  // of one timed run: 50 us to 3 ms
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // 10^9 products a second of one short run.
 double rate(const PeakLoop& loop, volatile std::uint64_t* sink) {

@@ -65,7 +65,8 @@ void time_kernel(const K& kernel, const std::string& what, F run, std::int64_t m
 // A kernel's weights in its own layout, aligned as kernels ask.
 struct Packed {
   void* data;
-  explicit Packed(std::uint64_t bytes) : data(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64))) {}
+  explicit Packed(std::uint64_t bytes)
+      : data(std::aligned_alloc(64, static_cast<std::size_t>((bytes + 63) / 64 * 64))) {}
   ~Packed() { std::free(data); }
   Packed(const Packed&) = delete;
   Packed& operator=(const Packed&) = delete;
@@ -97,7 +98,8 @@ void bench_f32(const Conv& c) {
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), packed.data);
     const ConvF32Args args = {shape, image.data(), packed.data, bias.data(), out.data()};
-    time_kernel(*k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
+    time_kernel(
+        *k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
   }
 }
 
@@ -115,8 +117,9 @@ void bench_u8(const Conv& c) {
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), offset.data(), packed.data);
     const ConvU8Args args = {shape, pixels.data(), packed.data, reals.data(), reals.data(), out.data()};
-    time_kernel(*k, c.what + std::string(sizeof(Weight) == 1 ? ", w8" : ", w16"),
-                [&] { k->run(args, 0, c.out_size()); }, c.macs());
+    time_kernel(
+        *k, c.what + std::string(sizeof(Weight) == 1 ? ", w8" : ", w16"), [&] { k->run(args, 0, c.out_size()); },
+        c.macs());
   }
 }
 
@@ -132,7 +135,8 @@ void bench_i8(const Conv& c) {
     k->pack(shape, weight.data(), packed.data);
     const ConvI8Args args = {shape,        quantized.data(), reals.data(), packed.data,
                              reals.data(), reals.data(),     out.data()};
-    time_kernel(*k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
+    time_kernel(
+        *k, c.what, [&] { k->run(args, 0, c.out_size()); }, c.macs());
   }
 }
 
@@ -166,7 +170,8 @@ void bench_linear() {
     Packed packed(k->packed_bytes(shape));
     k->pack(shape, weight.data(), packed.data);
     const LinearF32Args args = {shape, in.data(), packed.data, reals.data(), out.data()};
-    time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearF32Block - 1) / kLinearF32Block); }, 1024 * 1000);
+    time_kernel(
+        *k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearF32Block - 1) / kLinearF32Block); }, 1024 * 1000);
   }
   for (const LinearI8Kernel* k : linear_i8_kernels()) {
     const LinearI8Shape shape = {1024, 1000};
@@ -174,7 +179,8 @@ void bench_linear() {
     k->pack(shape, small.data(), packed.data);
     const LinearI8Args args = {shape,        quantized.data(), reals.data(), packed.data,
                                reals.data(), reals.data(),     out.data()};
-    time_kernel(*k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearI8Block - 1) / kLinearI8Block); }, 1024 * 1000);
+    time_kernel(
+        *k, "1024-1000", [&] { k->run(args, 0, (1000 + kLinearI8Block - 1) / kLinearI8Block); }, 1024 * 1000);
   }
 }
 

@@ -12,7 +12,7 @@ using namespace reactnet;
 namespace reactnet {
 extern const ConvU8Kernel conv_u8_simde_avx512vnni;
 extern const ConvI8Kernel conv_i8_simde_avx512vnni;
-}
+}  // namespace reactnet
 #endif
 
 namespace {

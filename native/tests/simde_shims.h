@@ -7,7 +7,6 @@
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512.h>
-#include <simde/x86/avx512/dpbusd.h>
 #include <simde/x86/avx512/popcnt.h>
 
 #include <string.h>
@@ -53,6 +52,20 @@ static void masked_store_bytes(void* p, simde__mmask64 lanes, simde__m512i value
   }
 }
 
+// SIMDe's adds as signed numbers, whose overflow means nothing in C++; the instruction wraps, and kernels count on
+// that.
+static simde__m512i multiply_bytes(simde__m512i sums, simde__m512i pixels, simde__m512i weights) {
+  uint32_t sum[16];
+  uint8_t x[64];
+  int8_t w[64];
+  memcpy(sum, &sums, sizeof(sum));
+  memcpy(x, &pixels, sizeof(x));
+  memcpy(w, &weights, sizeof(w));
+  for (int i = 0; i < 64; ++i) sum[i / 4] += static_cast<uint32_t>(x[i] * w[i]);
+  return simde_mm512_loadu_si512(sum);
+}
+
+#define _mm512_dpbusd_epi32 multiply_bytes
 #define _mm512_maskz_loadu_ps masked_load
 #define _mm512_mask_storeu_ps masked_store
 #define _mm512_cvtepi32_ps to_float

@@ -1,5 +1,5 @@
-// What of the C and C++ libraries the module does not take from WASI's: their versions would import a file system, to print
-// before they give up. And what starts the module.
+// What of the C and C++ libraries the module does not take from WASI's: their versions would import a file system, to
+// print before they give up. And what starts the module.
 #include <cstdlib>
 #include <new>
 
@@ -31,8 +31,8 @@ void abort() { __builtin_trap(); }
 
 }  // extern "C"
 
-// To be called once, before all else. Named as WASI's reactors name it; without it the linker would run every constructor at each
-// call of each function.
+// To be called once, before all else. Named as WASI's reactors name it; without it the linker would run every
+// constructor at each call of each function.
 extern "C" void __wasm_call_ctors();
 extern "C" __attribute__((export_name("_initialize"), visibility("default"))) void wasm_initialize() {
   __wasm_call_ctors();

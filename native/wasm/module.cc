@@ -1,5 +1,5 @@
-// The WebAssembly module: one model and one context, called from JavaScript. It imports nothing: a page, node or any other
-// host can load it. Texts and arrays are given as addresses in the module's memory.
+// The WebAssembly module: one model and one context, called from JavaScript. It imports nothing: a page, node or any
+// other host can load it. Texts and arrays are given as addresses in the module's memory.
 //
 // A fault (a bad file, an image that is too large) ends the module with a trap, after which reactnet_status,
 // reactnet_message and reactnet_hint still say what was wrong; make a new instance to go on.
@@ -21,7 +21,8 @@ const Place* current_place = nullptr;
 
 namespace {
 
-Fault last_fault = {REACTNET_ERROR_INTERNAL, "reactnet: out of memory, or a fault of the library", "use a smaller image"};
+Fault last_fault = {REACTNET_ERROR_INTERNAL, "reactnet: out of memory, or a fault of the library",
+                    "use a smaller image"};
 std::unique_ptr<reactnet_model> model;
 std::unique_ptr<reactnet_context> context;
 AlignedMemory image;  // one, of the model's input size
@@ -84,7 +85,9 @@ REACTNET_EXPORT("reactnet_open") void wasm_open(const void* data, std::size_t si
   context.reset();
   model.reset();
   at_place([] { return std::string("packed bytes"); },
-           [&] { model = std::make_unique<reactnet_model>(copy_bytes(data, size), Settings{1, isa_best()}); });
+           [&] {
+             model = std::make_unique<reactnet_model>(copy_bytes(data, size), Settings{1, isa_best()});
+           });
   context = std::make_unique<reactnet_context>(*model, false);
   image = AlignedMemory(static_cast<std::uint64_t>(input_shape().elements()));
   logits.reset(new float[static_cast<std::size_t>(output_shape().channels)]);

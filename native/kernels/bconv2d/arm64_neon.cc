@@ -46,7 +46,7 @@ uint64_t not_negative(Floats y) {
 
 }  // namespace
 
-constexpr BConv2dKernel bconv2d_arm64_neon = {
-    "bconv2d_arm64_neon", Isa::kNeon, supports, packed_bytes, pack, scratch_bytes, run};
+constexpr BConv2dKernel bconv2d_arm64_neon = {"bconv2d_arm64_neon", Isa::kNeon, supports, packed_bytes, pack,
+                                              scratch_bytes,        run};
 
 }  // namespace reactnet

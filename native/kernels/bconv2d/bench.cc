@@ -70,9 +70,8 @@ void time_kernel(const BConv2dKernel& kernel, const Case& c, double seconds) {
   const size_t scratch_bytes = static_cast<size_t>(kernel.scratch_bytes(shape));
   void* scratch = std::aligned_alloc(64, (scratch_bytes + 64) / 64 * 64);
   kernel.pack(shape, weight.data(), packed);
-  const BConv2dArgs args = {shape,     in.data(),    packed,  scale.data(), shift.data(), real.data(),
-                            c.outputs, scale.data(), nullptr, real.data(),  shift.data(), bits.data(),
-                            scratch};
+  const BConv2dArgs args = {shape,        in.data(), packed,      scale.data(), shift.data(), real.data(), c.outputs,
+                            scale.data(), nullptr,   real.data(), shift.data(), bits.data(),  scratch};
   std::vector<double> times;
   double total = 0;
   while (total < seconds || times.size() < 5) {

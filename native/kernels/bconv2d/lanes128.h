@@ -1,15 +1,15 @@
-// bconv2d in registers of 128 bits, for NEON and WebAssembly. A register holds one word of 64 channels of two outputs, and
-// the word of a pixel is broadcast against it, so there is no sum across lanes. Bits are counted in bytes; up to 31 words
-// add up in bytes before they widen. A tile is up to kTile pixels of a row against eight outputs.
+// bconv2d in registers of 128 bits, for NEON and WebAssembly. A register holds one word of 64 channels of two outputs,
+// and the word of a pixel is broadcast against it, so there is no sum across lanes. Bits are counted in bytes; up to 31
+// words add up in bytes before they widen. A tile is up to kTile pixels of a row against eight outputs.
 //
 // Packed weights: blocks of 8 outputs x kh x kw x words x 8 u64; outputs past the last are zeros.
 //
 // An ISA's file includes this inside its own anonymous namespace, behind what differs from ISA to ISA:
 //   kTile                         pixels of a tile: as many as registers allow
 //   Words, Bytes, Sums, Floats    two words, sixteen bytes, four int32, four floats
-//   broadcast(u64), add_differing(Bytes, Words, two words of weights), add_counts(Sums, Bytes of outputs 0 and 1, of 2 and 3)
-//   zero_bytes, zero_sums, load_sums, store_sums, minus_twice(base, Sums), to_floats(Sums)
-//   load_floats, store_floats, multiply, add, where_not_negative(y, else), not_negative(y): a bit a lane
+//   broadcast(u64), add_differing(Bytes, Words, two words of weights), add_counts(Sums, Bytes of outputs 0 and 1, of 2
+//   and 3) zero_bytes, zero_sums, load_sums, store_sums, minus_twice(base, Sums), to_floats(Sums) load_floats,
+//   store_floats, multiply, add, where_not_negative(y, else), not_negative(y): a bit a lane
 #ifndef REACTNET_KERNELS_BCONV2D_LANES128_H_
 #define REACTNET_KERNELS_BCONV2D_LANES128_H_
 

@@ -194,7 +194,7 @@ uint64_t scratch_bytes(const BConv2dShape&) { return 0; }
 
 }  // namespace
 
-constexpr BConv2dKernel bconv2d_scalar = {
-    "bconv2d_scalar", Isa::kScalar, supports, packed_bytes, pack, scratch_bytes, run};
+constexpr BConv2dKernel bconv2d_scalar = {"bconv2d_scalar", Isa::kScalar, supports, packed_bytes, pack,
+                                          scratch_bytes,    run};
 
 }  // namespace reactnet

@@ -49,7 +49,7 @@ uint64_t not_negative(Floats y) {
 
 }  // namespace
 
-constexpr BConv2dKernel bconv2d_wasm_simd128 = {
-    "bconv2d_wasm_simd128", Isa::kWasm, supports, packed_bytes, pack, scratch_bytes, run};
+constexpr BConv2dKernel bconv2d_wasm_simd128 = {"bconv2d_wasm_simd128", Isa::kWasm, supports, packed_bytes, pack,
+                                                scratch_bytes,          run};
 
 }  // namespace reactnet

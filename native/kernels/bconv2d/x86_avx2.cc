@@ -21,9 +21,7 @@ namespace {
 
 constexpr int64_t kFlush = 21;  // triples between two flushes
 
-__m256i table_at(const uint8_t* entry) {
-  return _mm256_broadcastsi128_si256(*reinterpret_cast<const __m128i*>(entry));
-}
+__m256i table_at(const uint8_t* entry) { return _mm256_broadcastsi128_si256(*reinterpret_cast<const __m128i*>(entry)); }
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
@@ -98,7 +96,7 @@ void count_piece(const Piece& piece, const uint16_t* const* pairs, bool first, C
 
 // Pairs of pixels that share the rows of the window inside the map.
 struct Strip {
-  const uint16_t* indices[kStrip];  // of the first row of the window
+  const uint16_t* indices[kStrip];      // of the first row of the window
   const int32_t* constants[kStrip][2];  // of both pixels, for the first of the group's blocks
   int64_t row[kStrip], column[kStrip];
   int64_t count;
@@ -297,7 +295,7 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
 
 }  // namespace
 
-constexpr BConv2dKernel bconv2d_x86_avx2 = {
-    "bconv2d_x86_avx2", Isa::kAvx2, supports, packed_bytes, pack, scratch_bytes, run};
+constexpr BConv2dKernel bconv2d_x86_avx2 = {"bconv2d_x86_avx2", Isa::kAvx2, supports, packed_bytes, pack,
+                                            scratch_bytes,      run};
 
 }  // namespace reactnet

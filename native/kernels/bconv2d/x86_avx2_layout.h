@@ -10,11 +10,11 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 32;           // outputs of one register
-constexpr int64_t kGroup = 4;            // blocks that are counted together, or what is left of them: 2 or 1
-constexpr int64_t kMaxNibbles = 8192;    // of a window: u16 holds its counts
-constexpr int64_t kStrip = 24;           // pairs of pixels whose sums lie in memory
-constexpr int64_t kIndexBytes = 65536;   // of a few rows of indices, if one row of outputs needs no more
+constexpr int64_t kBlock = 32;          // outputs of one register
+constexpr int64_t kGroup = 4;           // blocks that are counted together, or what is left of them: 2 or 1
+constexpr int64_t kMaxNibbles = 8192;   // of a window: u16 holds its counts
+constexpr int64_t kStrip = 24;          // pairs of pixels whose sums lie in memory
+constexpr int64_t kIndexBytes = 65536;  // of a few rows of indices, if one row of outputs needs no more
 
 struct Tables {
   uint8_t entry[256][16];

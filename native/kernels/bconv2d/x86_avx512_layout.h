@@ -15,17 +15,21 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kLanes = 16;                 // outputs of a register
-constexpr int64_t kPlaneBytes = 64 * 1024;     // of pair words of a few rows, if one row of outputs needs no more
-constexpr int64_t kNeighbourPlanes = 3;        // pair words of a pixel whose partner is right, below, nobody
-constexpr int64_t kNeighbourRows = 5;          // pairs of a window of 3x3
-constexpr int64_t kTapOfPair[5][2][2] = {      // (kh, kw) of both; the last has no partner
-    {{0, 0}, {0, 1}}, {{1, 0}, {1, 1}}, {{2, 0}, {2, 1}}, {{0, 2}, {1, 2}}, {{2, 2}, {2, 2}}};
+constexpr int64_t kLanes = 16;              // outputs of a register
+constexpr int64_t kPlaneBytes = 64 * 1024;  // of pair words of a few rows, if one row of outputs needs no more
+constexpr int64_t kNeighbourPlanes = 3;     // pair words of a pixel whose partner is right, below, nobody
+constexpr int64_t kNeighbourRows = 5;       // pairs of a window of 3x3
+constexpr int64_t kTapOfPair[5][2][2] = {   // (kh, kw) of both; the last has no partner
+    {{0, 0}, {0, 1}},
+    {{1, 0}, {1, 1}},
+    {{2, 0}, {2, 1}},
+    {{0, 2}, {1, 2}},
+    {{2, 2}, {2, 2}}};
 constexpr int64_t kPlaneOfPair[5] = {0, 0, 0, 1, 2};
 
 struct Layout {
-  bool neighbours;      // taps are paired, and the planes have a border of zeros
-  int64_t registers;    // of outputs in a block: 2 or 4
+  bool neighbours;    // taps are paired, and the planes have a border of zeros
+  int64_t registers;  // of outputs in a block: 2 or 4
   int64_t blocks;
   int64_t rows;         // runs of pair words in a window: kernel_h, or the five pairs
   int64_t row_words;    // pair words of such a run

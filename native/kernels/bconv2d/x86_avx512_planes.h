@@ -11,11 +11,11 @@ namespace {
 // Places in the scratch memory, for chunks of `out_rows` rows of outputs.
 struct Planes {
   int64_t out_rows;
-  int64_t in_rows;    // that they read at most
-  uint64_t* words;    // in_rows x l.width x l.pixel_words
-  int32_t* boxes;     // out_rows x out_width: ones of the p of a window
-  int32_t* ones;      // of a pixel: in_rows x l.width; of the neighbours' planes, three numbers a pixel
-  int32_t* columns;   // sums over a window's rows, with a border of zeros
+  int64_t in_rows;   // that they read at most
+  uint64_t* words;   // in_rows x l.width x l.pixel_words
+  int32_t* boxes;    // out_rows x out_width: ones of the p of a window
+  int32_t* ones;     // of a pixel: in_rows x l.width; of the neighbours' planes, three numbers a pixel
+  int32_t* columns;  // sums over a window's rows, with a border of zeros
   uint64_t bytes;
 };
 
@@ -118,8 +118,8 @@ void sum_neighbours(const BConv2dShape& s, const Layout& l, const Planes& p, int
   for (int64_t oh = 0; oh < rows; ++oh) {
     for (int64_t ow = 0; ow < w.out_width; ++ow) {
       const int32_t* at = p.ones + oh * w.stride_h * row + ow * w.stride_w * kNeighbourPlanes;
-      p.boxes[oh * w.out_width + ow] = at[0] + at[row] + at[2 * row] + at[2 * kNeighbourPlanes + 1] +
-                                       at[2 * row + 2 * kNeighbourPlanes + 2];
+      p.boxes[oh * w.out_width + ow] =
+          at[0] + at[row] + at[2 * row] + at[2 * kNeighbourPlanes + 1] + at[2 * row + 2 * kNeighbourPlanes + 2];
     }
   }
 }

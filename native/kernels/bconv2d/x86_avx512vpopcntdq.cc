@@ -14,7 +14,7 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kMaxWords = 1024;  // of a pixel: 65,536 channels
+constexpr int64_t kMaxWords = 1024;   // of a pixel: 65,536 channels
 constexpr int kSecondOrFirst = 0xD4;  // of (d1, q, p): p == q ? d1 : q
 
 bool supports(const BConv2dShape& s) { return s.groups == 1 && (s.channels + 63) / 64 <= kMaxWords; }
@@ -125,9 +125,10 @@ void run_tile(const Row& row, const Tile& tile) {
   }
   const uint32_t* weight = row.weight;
   for (int64_t r = 0; r < row.rows; ++r, weight += l.row_words * word) {
-    const int64_t at = tile.at + (l.neighbours ? 2 * ((kTapOfPair[r][0][0] * l.width + kTapOfPair[r][0][1]) *
-                                                          kNeighbourPlanes + kPlaneOfPair[r])
-                                               : r * row.row_step);
+    const int64_t at =
+        tile.at +
+        (l.neighbours ? 2 * ((kTapOfPair[r][0][0] * l.width + kTapOfPair[r][0][1]) * kNeighbourPlanes + kPlaneOfPair[r])
+                      : r * row.row_step);
     if constexpr (kPixels > 1) {
       count_run<kPixels, kRegisters, 1, kPixels, kStep>(row.words + (at + step), step, weight, tile.before, sums);
     }

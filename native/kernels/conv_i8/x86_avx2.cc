@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kBlock = 16;
 constexpr int64_t kTile = 6;
-constexpr int64_t kGroup = 24;        // pixels, if their patches fit
+constexpr int64_t kGroup = 24;       // pixels, if their patches fit
 constexpr int64_t kScratch = 32768;  // numbers: half of a small second-level cache
 constexpr int64_t kSlack = 16;       // a copy may write up to 15 numbers past its end
 
@@ -121,7 +121,7 @@ void sum_tile(const int16_t* patches, int64_t stride, const int16_t* weight, int
     const __m256i w0 = load(weight);
     const __m256i w1 = load(weight + 16);
 #pragma GCC unroll 8
-  for (int m = 0; m < kPixels; ++m) {
+    for (int m = 0; m < kPixels; ++m) {
       const __m256i x = _mm256_set1_epi32(pair_at(patches + m * stride + i * 2));
       low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(x, w0));
       high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(x, w1));

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kBlock = kVnniBlock;
 constexpr int64_t kTile = kVnniTile;
-constexpr int64_t kGroup = 32;        // pixels, if their patches fit
+constexpr int64_t kGroup = 32;       // pixels, if their patches fit
 constexpr int64_t kScratch = 65536;  // bytes: half of a small second-level cache
 
 struct Part {  // one group of channels and outputs
@@ -131,7 +131,7 @@ void run(const ConvI8Args& args, int64_t begin, int64_t end) {
 
 }  // namespace
 
-constexpr ConvI8Kernel conv_i8_x86_avx512vnni = {"conv_i8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack,
-                                                 run};
+constexpr ConvI8Kernel conv_i8_x86_avx512vnni = {
+    "conv_i8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

@@ -138,7 +138,7 @@ void run(const ConvU8Args& args, int64_t begin, int64_t end) {
 
 }  // namespace
 
-constexpr ConvU8Kernel conv_u8_x86_avx512vnni = {"conv_u8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack,
-                                                 run};
+constexpr ConvU8Kernel conv_u8_x86_avx512vnni = {
+    "conv_u8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

@@ -29,11 +29,12 @@ void pack(const LinearI8Shape& s, const int8_t* weight, void* packed) {
   memset(packed, 0, packed_bytes(s));
   for (int64_t o = 0; o < s.outputs; ++o) {
     int8_t* unit = static_cast<int8_t*>(packed) + o / kLinearI8Block * unit_bytes(s);
-    int32_t* sum = reinterpret_cast<int32_t*>(unit) + o % kLinearI8Block;
+    uint32_t* sum =
+        reinterpret_cast<uint32_t*>(unit) + o % kLinearI8Block;  // it may wrap, as the sum of products then does
     int8_t* out = unit + kLinearI8Block * 4 + o % kLinearI8Block * 4;
     for (int64_t i = 0; i < s.inputs; ++i) {
       out[i / 4 * kLinearI8Block * 4 + i % 4] = weight[o * s.inputs + i];
-      *sum -= 128 * weight[o * s.inputs + i];
+      *sum -= 128 * static_cast<uint32_t>(weight[o * s.inputs + i]);
     }
   }
 }
@@ -104,7 +105,7 @@ void run(const LinearI8Args& args, int64_t begin, int64_t end) {
 
 }  // namespace
 
-constexpr LinearI8Kernel linear_i8_x86_avx512vnni = {"linear_i8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes,
-                                                     pack, run};
+constexpr LinearI8Kernel linear_i8_x86_avx512vnni = {
+    "linear_i8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

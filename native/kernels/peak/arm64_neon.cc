@@ -32,6 +32,6 @@ uint64_t run(int64_t rounds, uint64_t seed) {
 
 }  // namespace
 
-constexpr PeakLoop peak_arm64_neon = {"neon cnt", Isa::kNeon, kSums * kFlush * 128, run};
+constexpr PeakLoop peak_arm64_neon = {"neon cnt", Isa::kNeon, kSums* kFlush * 128, run};
 
 }  // namespace reactnet
