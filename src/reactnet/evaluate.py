@@ -16,7 +16,7 @@ from reactnet.errors import ReactnetError
 if TYPE_CHECKING:
     from torch import nn
 
-    from reactnet.data import ImageFolder, ImageSet
+    from reactnet.data import Images, ImageSet, ShardSet
     from reactnet.runtime import Session
 
 _log = logging.getLogger(__name__)
@@ -140,29 +140,24 @@ def preprocess(image: Pixels, preprocessing: Preprocessing) -> Pixels:
     return np.ascontiguousarray(resized[top : top + crop_height, left : left + crop_width])
 
 
-def open_dataset(source: str | Path, class_names: Sequence[str]) -> "ImageSet | ImageFolder":
+def open_dataset(source: str | Path, class_names: Sequence[str]) -> "Images":
     """The images that judge a model whose classes are `class_names`.
 
-    `source` is "digits", a folder that holds CIFAR-10's binary layout, or a tree of class folders, itself or in a
-    subfolder `val` or `test`. Labels are matched to `class_names` by name. Raises ReactnetError if they do not match.
+    `source` is "digits", a folder that holds CIFAR-10, CIFAR-100, MNIST or Fashion-MNIST as published or as torchvision
+    downloads them, WebDataset shards, or a tree of class folders, itself or in a subfolder `val` or `test`. Labels are
+    matched to `class_names` by name. Raises ReactnetError if they do not match.
     """
-    from reactnet.data import is_cifar10, load_cifar10, load_digits_split, load_image_folder
+    from reactnet.data import ImageFolder, load_digits_split, open_test
 
     if str(source) == "digits":
         return match_classes(load_digits_split().test, class_names, where="digits")
     root = Path(source)
-    if is_cifar10(root):
-        return match_classes(load_cifar10(root).test, class_names, where=str(root))
-    if not class_names:
-        raise ReactnetError(
-            f"{root}: the model has no class names, so no folder can be matched to a class",
-            hint="compile it again with class_names",
-        )
-    parts = [root / part for part in ("val", "test") if part not in class_names and (root / part).is_dir()]
-    return load_image_folder(parts[0] if parts else root, class_names)
+    images = open_test(root, class_names)
+    # A tree of class folders has been matched by name as it was read.
+    return images if isinstance(images, ImageFolder) else match_classes(images, class_names, where=str(root))
 
 
-def match_classes(dataset: "ImageSet", class_names: Sequence[str], *, where: str) -> "ImageSet":
+def match_classes(dataset: "ImageSet | ShardSet", class_names: Sequence[str], *, where: str) -> "ImageSet | ShardSet":
     """`dataset` with its labels renumbered to `class_names`; a model without names must have its number of classes.
 
     Raises ReactnetError for a class of the images that the model does not have.
@@ -180,7 +175,7 @@ def match_classes(dataset: "ImageSet", class_names: Sequence[str], *, where: str
     return replace(dataset, labels=number[dataset.labels], class_names=tuple(class_names))
 
 
-def image_at(dataset: "ImageSet | ImageFolder", index: int, channels: int) -> Pixels:
+def image_at(dataset: "Images", index: int, channels: int) -> Pixels:
     """One image of a data set, decoded: uint8 (any height, any width, channels).
 
     Raises ReactnetError for a file that cannot be decoded, and for images in memory of another number of channels.
@@ -201,7 +196,7 @@ def image_at(dataset: "ImageSet | ImageFolder", index: int, channels: int) -> Pi
 
 def evaluate(
     predictor: Predictor,
-    dataset: "ImageSet | ImageFolder",
+    dataset: "Images",
     *,
     batch_size: int = 64,
     on_bad_image: OnBadImage = "stop",
@@ -253,7 +248,7 @@ def _best_first(logits: Logits, classes: int) -> npt.NDArray[np.int64]:
 
 
 def _batches(
-    predictor: Predictor, dataset: "ImageSet | ImageFolder", batch_size: int, on_bad_image: OnBadImage
+    predictor: Predictor, dataset: "Images", batch_size: int, on_bad_image: OnBadImage
 ) -> Iterator[tuple[list[int], Pixels]]:
     """Positions in `dataset` and their preprocessed images, `batch_size` at a time."""
     indices: list[int] = []

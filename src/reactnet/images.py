@@ -1,5 +1,6 @@
 """The one decoder of image files, so that training, evaluation and prediction see the same pixels."""
 
+import io
 import os
 import stat
 import threading
@@ -39,13 +40,12 @@ def load_image(path: str | Path, channels: int) -> npt.NDArray[np.uint8]:
             hint="only models of 1 (grey) or 3 (RGB) channels take image files; give an array to Session.run",
         )
     with _open_regular(path) as file:
-        image = _open_image(path, file)
-        try:
-            pixels = _decode(image, file, channels)
-            orientation = image.getexif().get(_ORIENTATION, 1)
-        except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
-            raise ReactnetError(f"{path}: corrupt image: {_reason(error)}", hint="replace the file") from error
-    return np.ascontiguousarray(_upright(pixels, orientation))
+        return _decode_file(path, file, channels)
+
+
+def decode_image(data: bytes, channels: int, *, name: str) -> npt.NDArray[np.uint8]:
+    """Decode the bytes of an image file as `load_image` does; `name` is what errors call it."""
+    return _decode_file(name, io.BytesIO(data), channels)
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -65,6 +65,16 @@ def list_images(folder: str | Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(root, name) for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     return sorted(found)
+
+
+def _decode_file(path: str | Path, file: IO[bytes], channels: int) -> npt.NDArray[np.uint8]:
+    image = _open_image(path, file)
+    try:
+        pixels = _decode(image, file, channels)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
+        raise ReactnetError(f"{path}: corrupt image: {_reason(error)}", hint="replace the file") from error
+    return np.ascontiguousarray(_upright(pixels, orientation))
 
 
 def _open_regular(path: str | Path) -> IO[bytes]:

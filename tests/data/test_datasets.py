@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reactnet.data import datasets, is_cifar10, load_cifar10, load_digits_split, load_image_folder
+from reactnet.data import load_digits_split, load_image_folder
 from reactnet.errors import ReactnetError
 
 CLASSES = ("cat", "dog", "emu")
@@ -22,18 +22,6 @@ def digits():
 def _write_image(path, value=100):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((5, 4, 3), value, dtype=np.uint8)).save(path)
-
-
-def _write_cifar10(folder, images_a_file):
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    written = {}
-    for name in (*datasets.CIFAR10_TRAIN, *datasets.CIFAR10_TEST):
-        records = rng.integers(0, 256, size=(images_a_file, 3073), dtype=np.uint8)
-        records[:, 0] %= 10
-        records.tofile(folder / name)
-        written[name] = records
-    return written
 
 
 def test_digits_are_split_once_and_for_all(digits):
@@ -73,48 +61,6 @@ def test_missing_scikit_learn_is_an_error_with_the_pip_line(monkeypatch):
     with pytest.raises(ReactnetError, match="scikit-learn") as error:
         load_digits_split()
     assert error.value.hint.startswith("pip install")
-
-
-def test_cifar10_records_become_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "CIFAR10_IMAGES_A_FILE", 4)
-    written = _write_cifar10(tmp_path / "cifar-10-batches-bin", 4)
-
-    split = load_cifar10(tmp_path)
-
-    assert split.train.images.shape == (20, 32, 32, 3)
-    record = written["data_batch_2.bin"][1]  # training image 5
-    assert split.train.labels[5] == record[0]
-    for row, column, channel in [(0, 0, 0), (3, 17, 1), (31, 30, 2)]:
-        assert split.train.images[5, row, column, channel] == record[1 + 1024 * channel + 32 * row + column]
-    assert split.test.labels.tolist() == written["test_batch.bin"][:, 0].tolist()
-    np.testing.assert_allclose(split.std, (split.train.images / 255).std(axis=(0, 1, 2)), rtol=1e-12)
-    np.testing.assert_array_equal(load_cifar10(tmp_path / "cifar-10-batches-bin").test.images, split.test.images)
-
-
-def test_cifar10_layout_is_recognised(tmp_path):
-    (tmp_path / "a" / "cifar-10-batches-bin").mkdir(parents=True)
-
-    assert is_cifar10(tmp_path / "a")
-    assert is_cifar10(tmp_path / "a" / "cifar-10-batches-bin")
-    assert not is_cifar10(tmp_path)
-
-
-def test_damaged_cifar10_files_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "CIFAR10_IMAGES_A_FILE", 4)
-    folder = tmp_path / "cifar-10-batches-bin"
-    _write_cifar10(folder, 4)
-    path = folder / "data_batch_3.bin"
-    whole = path.read_bytes()
-
-    path.write_bytes(whole[:-1])
-    with pytest.raises(ReactnetError, match=r"data_batch_3\.bin: 12291 bytes, not 12292"):
-        load_cifar10(tmp_path)
-    path.write_bytes(b"\x0a" + whole[1:])
-    with pytest.raises(ReactnetError, match=r"data_batch_3\.bin: a label is 10"):
-        load_cifar10(tmp_path)
-    path.unlink()
-    with pytest.raises(ReactnetError, match=r"data_batch_3\.bin: No such file"):
-        load_cifar10(tmp_path)
 
 
 def test_folders_are_matched_to_classes_by_name(tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Images with labels: the handwritten digits, CIFAR-10, and a tree of class folders."""
+"""Images with labels: in memory, or as files in a tree of class folders; and the handwritten digits."""
 
 import difflib
 import logging
@@ -16,12 +16,6 @@ _log = logging.getLogger(__name__)
 
 DIGITS_TEST_PER_CLASS = 36
 DIGITS_SPLIT_SEED = 0
-
-CIFAR10_FOLDER = "cifar-10-batches-bin"
-CIFAR10_IMAGES_A_FILE = 10_000
-CIFAR10_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
-CIFAR10_TEST = ("test_batch.bin",)
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +57,10 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def name(self, index: int) -> str:
+        """What errors call an image."""
+        return str(self.paths[index])
+
     def load(self, index: int, channels: int) -> npt.NDArray[np.uint8]:
         """Decode image `index` to (H, W, channels). Raises ReactnetError, with the path, if it is corrupt."""
         from reactnet.images import load_image
@@ -91,24 +89,9 @@ def load_digits_split() -> Split:
         members = np.flatnonzero(labels == digit)
         in_test[members[np.argsort(order[members], kind="stable")[:DIGITS_TEST_PER_CLASS]]] = True
     names = tuple(str(digit) for digit in range(10))
-    return _split(
+    return with_statistics(
         ImageSet(images[~in_test], labels[~in_test], names), ImageSet(images[in_test], labels[in_test], names)
     )
-
-
-def is_cifar10(root: Path) -> bool:
-    """Whether `root` holds CIFAR-10's binary layout, or is that folder itself."""
-    return (root / CIFAR10_FOLDER).is_dir() or root.name == CIFAR10_FOLDER
-
-
-def load_cifar10(root: Path) -> Split:
-    """CIFAR-10 from its published binary layout: 50,000 training and 10,000 test images, RGB 32x32.
-
-    A record is one label byte, then 1,024 red, 1,024 green and 1,024 blue bytes. Raises ReactnetError for a file that
-    is missing, is not 10,000 records long, or holds a label above 9.
-    """
-    folder = root if root.name == CIFAR10_FOLDER else root / CIFAR10_FOLDER
-    return _split(_cifar10_part(folder, CIFAR10_TRAIN), _cifar10_part(folder, CIFAR10_TEST))
 
 
 def load_image_folder(root: Path, class_names: Sequence[str]) -> ImageFolder:
@@ -157,34 +140,11 @@ def _class_hint(name: str, class_names: Sequence[str]) -> str:
     return f"name each folder as the model names its class: {shown}"
 
 
-def _split(train: ImageSet, test: ImageSet) -> Split:
+def with_statistics(train: ImageSet, test: ImageSet) -> Split:
+    """The two parts of a set in memory, with the mean and deviation of each channel of the training part."""
     # From counts of the 256 values: exact, and without a float64 copy of every pixel.
     values = np.arange(256) / 255
     counts = [np.bincount(train.images[..., c].ravel(), minlength=256) for c in range(train.images.shape[-1])]
     means = [float(np.average(values, weights=count)) for count in counts]
     variances = [np.average((values - mean) ** 2, weights=count) for mean, count in zip(means, counts, strict=True)]
     return Split(train, test, tuple(means), tuple(float(np.sqrt(variance)) for variance in variances))
-
-
-def _cifar10_part(folder: Path, names: Sequence[str]) -> ImageSet:
-    records = np.concatenate([_cifar10_file(folder / name) for name in names])
-    images = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return ImageSet(images, records[:, 0].astype(np.int64), CIFAR10_CLASSES)
-
-
-def _cifar10_file(path: Path) -> npt.NDArray[np.uint8]:
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise ReactnetError(
-            f"{path}: {error.strerror}", hint=f"unpack the whole of CIFAR-10's binary version into {path.parent}"
-        ) from error
-    expected = CIFAR10_IMAGES_A_FILE * 3073
-    if data.size != expected:
-        raise ReactnetError(f"{path}: {data.size} bytes, not {expected}", hint="fetch and unpack CIFAR-10 again")
-    records = data.reshape(-1, 3073)
-    if records[:, 0].max() > 9:
-        raise ReactnetError(
-            f"{path}: a label is {records[:, 0].max()}, above 9", hint="fetch and unpack CIFAR-10 again"
-        )
-    return records

@@ -1,22 +1,36 @@
 """What a phase is fed: batches in an order, with an augmentation, that depend on seed, epoch and sample index alone."""
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reactnet.data import ImageSet, Split, load_cifar10, load_digits_split, normalize, random_flip, random_shift
+from reactnet.data import Images, ImageSet, ShardSet, augmented, fingerprint, normalize, open_split
 from reactnet.data.config import PLAIN, Augmentation, DataConfig
+from reactnet.data.crop import centre_crop, random_resized_crop
+from reactnet.data.layout import take
+from reactnet.data.mixing import mix, mixing_of, partners
 from reactnet.data.transforms import draw
+from reactnet.data.workers import in_order
 from reactnet.errors import ReactnetError
 
+_log = logging.getLogger(__name__)
+
+Indices = npt.NDArray[np.int64]
+OnBadImage = Literal["stop", "skip"]
+
 # Streams of the hash of reactnet.data.transforms, far from those that augmentation counts up from 0.
-_ORDER, _VALIDATION, _SHIFTED, _CALIBRATION = 1000, 1001, 1002, 1003
+_ORDER, _VALIDATION, _CALIBRATION = 1000, 1001, 1003
 VALIDATION_SHARE = 5  # one image of so many
+FILES_A_JOB, IMAGES_A_JOB = 16, 256  # how many a worker prepares at a time: image files, images in memory
+MAX_SUBSTITUTES = 1000  # unreadable images in a row
 
 
 @dataclass(frozen=True)
@@ -33,30 +47,55 @@ class Batch:
     mix: float | None = None
 
 
+@dataclass(frozen=True)
+class _Draws:
+    """What the augmentation of an epoch depends on, besides the image."""
+
+    augment: Augmentation
+    seed: int
+    epoch: int
+    progress: float
+
+
 @dataclass(frozen=True, eq=False)
 class Feed:
     """The images of a run: those to train on (`members` of `train`), those to measure on, and how they are treated.
 
-    Small sets stay in memory and are augmented a batch at a time.
+    Sets in memory are augmented many images at a time; image files are decoded, by `workers` threads that work ahead.
     """
 
     config: DataConfig
-    train: ImageSet
-    members: npt.NDArray[np.int64]
-    evaluation: ImageSet
+    train: Images
+    members: Indices
+    evaluation: Images
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    workers: int = 0
+    on_bad_image: OnBadImage = "stop"
+    unreadable: set[str] = field(default_factory=set)  # names of the images that have been skipped so far
 
     @property
     def image_size(self) -> tuple[int, int, int]:
-        """(H, W, C) of every image."""
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
+        """(H, W, C) of every image as the model sees it."""
+        if isinstance(self.train, ImageSet):
+            height, width, channels = self.train.images.shape[1:]
+            return height, width, channels
+        assert self.config.image_size is not None
+        return self.config.image_size, self.config.image_size, len(self.mean)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The name of each label."""
         return self.train.class_names
+
+    @property
+    def skipped(self) -> int:
+        """Image files that could not be decoded so far, each counted once."""
+        return len(self.unreadable)
+
+    def fingerprint(self) -> str:
+        """A hash of both parts of the data set: see `reactnet.data.fingerprint`."""
+        return fingerprint(self.train, self.evaluation)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Steps in which every image is seen once, with no batch above `batch_size`."""
@@ -70,101 +109,194 @@ class Feed:
         batch_size: int,
         augment: Augmentation = PLAIN,
         start: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        progress: float = 0.0,
     ) -> Iterator[Batch]:
         """The batches of one epoch from step `start` on.
 
         `epoch` counts over the whole run, so that phases differ in order and augmentation. An epoch is cut into
-        batches equal to within one image: no rump whose few images would make a noisy step.
-        """
-        key = draw(2**32, seed=seed, epoch=epoch, indices=self.members, stream=_ORDER)
-        order = self.members[np.argsort(key, kind="stable")]
-        steps = self.steps_per_epoch(batch_size)
-        for indices in np.array_split(order, steps)[start:]:
-            yield self._batch(indices, seed, epoch, augment)
+        batches equal to within one image: no rump whose few images would make a noisy step. `shard` = (rank, world)
+        takes one process's piece of each batch, equal to within one image too. `progress` is the share of the phase's
+        epochs that is done: it ends cutout and mixing.
 
-    def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
-        """The images to measure on, once, in order, without augmentation."""
-        for begin in range(0, len(self.evaluation), batch_size):
-            part = slice(begin, begin + batch_size)
-            images = normalize(self.evaluation.images[part], self.mean, self.std)
-            yield Batch(images, torch.from_numpy(self.evaluation.labels[part]))
+        An image that cannot be read is an error, or with `on_bad_image = "skip"` counted and replaced by the next one
+        of the set that can be, with its label; no other image is treated otherwise for it.
+        """
+        pieces = self._pieces(seed, epoch, self.steps_per_epoch(batch_size), shard)
+        draws = _Draws(augment, seed, epoch, progress)
+        size = self.image_size[:2]
+        mixings = [
+            mixing_of(augment, size, seed=seed, epoch=epoch, step=start + k, progress=progress)
+            for k in range(len(pieces) - start)
+        ]
+        needed = [
+            _with_partners(*piece) if mixing is not None else (piece[0][piece[1] : piece[2]], None)
+            for piece, mixing in zip(pieces[start:], mixings, strict=True)
+        ]
+        loaded = self._load([indices for indices, _ in needed], draws)
+        for (images, labels), (_, places), (_, low, high), mixing in zip(
+            loaded, needed, pieces[start:], mixings, strict=True
+        ):
+            if mixing is None or places is None:
+                yield Batch(images, labels)
+                continue
+            own = images[: high - low]
+            yield Batch(mix(own, images[places], mixing), labels[: high - low], labels[places], mixing.share)
+
+    def evaluation_batches(self, batch_size: int, shard: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """The images to measure on, once, in order, without augmentation; of `shard` = (rank, world) every world-th.
+
+        Images that are skipped are missing from their batch: count `labels`.
+        """
+        rank, world = shard
+        indices = np.arange(rank, len(self.evaluation), world, dtype=np.int64)
+        parts = [indices[begin : begin + batch_size] for begin in range(0, len(indices), batch_size)]
+        for images, labels in self._load(parts, None):
+            if len(labels):
+                yield Batch(images, labels)
 
     def sample(self, count: int) -> Tensor:
         """Up to `count` evaluation images, evenly spaced over the set, as the model sees them: float32 (N, C, H, W)."""
         indices = np.unique(np.linspace(0, len(self.evaluation) - 1, num=count).round().astype(np.int64))
-        return normalize(self.evaluation.images[indices], self.mean, self.std)
+        return next(self._load([indices], None))[0]
 
     def calibration_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
         """The first `count` training images of a fixed shuffle, or all if there are fewer, without augmentation."""
         key = draw(2**32, seed=0, epoch=0, indices=self.members, stream=_CALIBRATION)
         chosen = np.sort(self.members[np.argsort(key, kind="stable")[:count]])
-        for begin in range(0, len(chosen), batch_size):
-            yield self._batch(chosen[begin : begin + batch_size], 0, 0, PLAIN)
+        parts = [chosen[begin : begin + batch_size] for begin in range(0, len(chosen), batch_size)]
+        for images, labels in self._load(parts, _Draws(PLAIN, 0, 0, 0.0)):
+            yield Batch(images, labels)
 
-    def _batch(self, indices: npt.NDArray[np.int64], seed: int, epoch: int, augment: Augmentation) -> Batch:
-        images = self.train.images[indices]
-        if augment.random_shift:
-            moved = random_shift(
-                images,
-                augment.random_shift,
-                seed=seed,
-                epoch=epoch,
-                indices=indices,
-                fill=augment.random_shift_fill,
+    def _pieces(self, seed: int, epoch: int, steps: int, shard: tuple[int, int]) -> list[tuple[Indices, int, int]]:
+        """Of each step a batch, and where this process's piece of it begins and ends."""
+        rank, world = shard
+        if isinstance(self.train, ShardSet):
+            order = self.train.shuffled(self.members, seed=seed, epoch=epoch)
+        else:
+            key = draw(2**32, seed=seed, epoch=epoch, indices=self.members, stream=_ORDER)
+            order = self.members[np.argsort(key, kind="stable")]
+        pieces = []
+        for batch in np.array_split(order, steps):
+            sizes = [len(part) for part in np.array_split(batch, world)]
+            pieces.append((batch, sum(sizes[:rank]), sum(sizes[: rank + 1])))
+        return pieces
+
+    def _load(self, parts: list[Indices], draws: _Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of each part, prepared in jobs that workers share; `draws` None: the evaluation images."""
+        in_memory = isinstance(self.train if draws is not None else self.evaluation, ImageSet)
+        size = IMAGES_A_JOB if in_memory else FILES_A_JOB
+        counts = [max(1, -(-len(part) // size)) for part in parts]
+        jobs = (
+            part[k * size : (k + 1) * size] for part, count in zip(parts, counts, strict=True) for k in range(count)
+        )
+        ahead = max(counts, default=0) + 2 * self.workers  # the next batch, while one is trained on
+        done = in_order(partial(self._prepare, draws), jobs, workers=self.workers, ahead=ahead)
+        try:
+            for count in counts:
+                ready = [next(done) for _ in range(count)]
+                if count == 1:
+                    yield ready[0]
+                else:
+                    yield torch.cat([images for images, _ in ready]), torch.cat([labels for _, labels in ready])
+        finally:
+            done.close()  # type: ignore[attr-defined]  # it is a generator: its workers end here
+
+    def _prepare(self, draws: _Draws | None, indices: Indices) -> tuple[Tensor, Tensor]:
+        """One job: the images (N, C, H, W) and labels of `indices`."""
+        source = self.evaluation if draws is None else self.train
+        if isinstance(source, ImageSet):
+            pixels, labels = source.images[indices], source.labels[indices]
+        else:
+            found = [self._decode(source, int(index), draws) for index in indices]
+            kept = [item for item in found if item is not None]
+            height, width, channels = self.image_size
+            pixels = (
+                np.stack([image for image, _ in kept]) if kept else np.zeros((0, height, width, channels), np.uint8)
             )
-            chance = draw(2**32, seed=seed, epoch=epoch, indices=indices, stream=_SHIFTED) / 2**32
-            chosen = chance < augment.random_shift_probability
-            images = np.where(chosen[:, None, None, None], moved, images)
-        if augment.random_flip:
-            images = random_flip(images, seed=seed, epoch=epoch, indices=indices)
-        return Batch(normalize(images, self.mean, self.std), torch.from_numpy(self.train.labels[indices]))
+            labels = np.array([label for _, label in kept], dtype=np.int64)
+        if draws is None:
+            return normalize(pixels, self.mean, self.std), torch.from_numpy(labels)
+        images = augmented(
+            pixels,
+            draws.augment,
+            self.mean,
+            self.std,
+            seed=draws.seed,
+            epoch=draws.epoch,
+            indices=indices,
+            progress=draws.progress,
+        )
+        return images, torch.from_numpy(labels)
+
+    def _decode(self, source: Images, index: int, draws: _Draws | None) -> tuple[npt.NDArray[np.uint8], int] | None:
+        """One image file as a square, and its label; one that is unreadable is replaced, or None for evaluation."""
+        assert not isinstance(source, ImageSet)
+        side, _, channels = self.image_size
+        shorter = self.config.evaluate_resize
+        assert shorter is not None
+        place = int(np.searchsorted(self.members, index))  # of a training image; members are sorted
+        for step in range(MAX_SUBSTITUTES):
+            # Never one that is held out to measure on.
+            at = index if step == 0 else int(self.members[(place + step) % len(self.members)])
+            try:
+                image = source.load(at, channels)
+            except ReactnetError as error:
+                if self.on_bad_image == "stop":
+                    raise ReactnetError(
+                        error.problem, hint=f"{error.hint}, or leave such images out with --on-bad-image skip"
+                    ) from error
+                if source.name(at) not in self.unreadable:
+                    self.unreadable.add(source.name(at))
+                    _log.warning("skipped %s", error.problem)
+                if draws is None:
+                    return None
+                continue
+            label = int(source.labels[at])
+            if draws is None or draws.augment.random_resized_crop is None:
+                return centre_crop(image, shorter=shorter, side=side), label
+            scale = draws.augment.random_resized_crop
+            return random_resized_crop(image, scale, side=side, seed=draws.seed, epoch=draws.epoch, index=index), label
+        raise ReactnetError(
+            f"{source.name(index)} and {MAX_SUBSTITUTES - 1} images after it cannot be decoded",
+            hint="replace the data set: it is not one of images",
+        )
 
 
-_APPLIED = {"random_shift", "random_shift_probability", "random_shift_fill", "random_flip"}
-
-
-def check_augmentation(augment: Augmentation, where: str) -> None:
-    """Raise ReactnetError for a key that recipes know and no feed applies yet: none is left out in silence."""
-    for item in fields(augment):
-        value = getattr(augment, item.name)
-        if item.name not in _APPLIED and value != item.default:
-            raise ReactnetError(
-                f"{where}: {item.name} is {value!r}, which is not applied yet",
-                hint=f"leave it out; what is applied: {', '.join(sorted(_APPLIED))}",
-            )
-
-
-def open_feed(config: DataConfig, root: Path | None) -> Feed:
+def open_feed(config: DataConfig, root: Path | None, *, on_bad_image: OnBadImage = "stop", workers: int = 0) -> Feed:
     """Load the data set of a recipe; `root` is its folder, for those that do not come with a package.
 
-    Raises ReactnetError where a folder is needed and none is given, where one is given that would be ignored, and where
-    more images are to be held out than there are.
+    Raises ReactnetError where a folder is needed and none is given, where one is given that would be ignored, and
+    where there is nothing to measure on.
     """
-    split = _load(config.name, root)
-    everyone = np.arange(len(split.train), dtype=np.int64)
+    if workers < 0:
+        raise ReactnetError(f"workers: {workers}", hint="give 0 or more threads")
+    parts = open_split(config, root)
+    everyone = np.arange(len(parts.train), dtype=np.int64)
+    options = (parts.mean, parts.std, workers, on_bad_image)
     if config.evaluate_on == "test":
-        return Feed(config, split.train, everyone, split.test, split.mean, split.std)
-    key = draw(2**32, seed=0, epoch=0, indices=everyone, stream=_VALIDATION)
-    asked = config.validation_images
-    count = len(everyone) // VALIDATION_SHARE if asked is None else asked
-    if count >= len(everyone):
+        if parts.test is None:
+            raise ReactnetError(
+                f"{root}: holds no images to measure on",
+                hint="put some into a subfolder val, or hold some out with --data.evaluate-on validation",
+            )
+        return Feed(config, parts.train, everyone, parts.test, *options)
+    count = len(everyone) // VALIDATION_SHARE if config.validation_images is None else config.validation_images
+    if not 1 <= count < len(everyone):
         raise ReactnetError(
-            f"data: validation_images is {count} of {len(everyone)} training images", hint="hold out fewer"
+            f"data: validation_images is {count} of {len(everyone)} training images",
+            hint="hold out fewer, and at least one: set data.validation_images",
         )
+    key = draw(2**32, seed=0, epoch=0, indices=everyone, stream=_VALIDATION)
     held_out = np.zeros(len(everyone), dtype=bool)
     held_out[np.argsort(key, kind="stable")[:count]] = True
-    names = split.train.class_names
-    validation = ImageSet(split.train.images[held_out], split.train.labels[held_out], names)
-    return Feed(config, split.train, everyone[~held_out], validation, split.mean, split.std)
+    return Feed(config, parts.train, everyone[~held_out], take(parts.train, everyone[held_out]), *options)
 
 
-def _load(name: str, root: Path | None) -> Split:
-    if name == "digits":
-        if root is not None:
-            raise ReactnetError(f"data: the digits come with scikit-learn, not from {root}", hint="leave --data out")
-        return load_digits_split()
-    if name != "cifar10":
-        raise ReactnetError(f"data: {name} is not read yet", hint="use cifar10 or digits")
-    if root is None:
-        raise ReactnetError("data: cifar10 needs a folder", hint="give --data FOLDER that holds cifar-10-batches-bin")
-    return load_cifar10(root)
+def _with_partners(batch: Indices, low: int, high: int) -> tuple[Indices, Indices]:
+    """The images that a piece of a mixed batch needs, its own first, and where each one's partner is among them."""
+    partner = partners(len(batch))[low:high]
+    outside = np.unique(partner[(partner < low) | (partner >= high)])
+    needed = np.concatenate([np.arange(low, high), outside])
+    place_of = {place: at for at, place in enumerate(needed.tolist())}
+    return batch[needed], np.array([place_of[place] for place in partner.tolist()], dtype=np.int64)

@@ -112,14 +112,15 @@ class Loop:
     def evaluate(self, stop: Stop) -> float:
         """Top-1 on the feed's evaluation images, in float32, as a fraction. Raises Interrupted as `train_epoch`."""
         self.model.eval()
-        correct = 0
+        correct = images = 0
         with torch.no_grad():
             for batch in self.feed.evaluation_batches(EVALUATION_BATCH):
                 if stop.requested:
                     raise Interrupted(f"stopped in phase {self.name}, after epoch {self.position.epoch}")
                 answers = self.model(batch.images.to(self.device)).argmax(dim=1)
                 correct += int((answers == batch.labels.to(self.device)).sum())
-        return correct / len(self.feed.evaluation)
+                images += len(batch.labels)  # not all of them, where unreadable ones are skipped
+        return correct / images if images else 0.0
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step of the current epoch."""

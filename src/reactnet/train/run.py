@@ -101,17 +101,26 @@ class _Run:
         else:
             self.folder.cut_logs(saved[1]["log_sizes"])
             self._compare_versions()
+            self._compare_data()
         self.tell(RunBegin(self.folder.path, self.recipe.model, self.names, _in_words(saved)))
         first = 0 if saved is None else self.names.index(saved[1]["phase"])
         for index in range(first, len(self.names)):
             self._run_phase(index, saved if index == first else None)
-        self.folder.update_info(finished=True)
+        self.folder.update_info(finished=True, skipped_images=self.feed.skipped)
         self.folder.remove_states()
 
     def _compare_versions(self) -> None:
         began, now = self.folder.info().get("versions"), _versions()
         if began != now:
             _log.warning("%s: began with %s, goes on with %s: bits may differ", self.folder.path, began, now)
+
+    def _compare_data(self) -> None:
+        began, now = self.folder.info().get("data", {}).get("hash"), self.feed.fingerprint()
+        if began is not None and began != now:
+            raise ReactnetError(
+                f"{self.folder.path}: the data set is another one than when the run began",
+                hint="give the images as they were, or begin anew with another --out",
+            )
 
     def _run_phase(self, index: int, saved: State | None) -> None:
         loop, handed = make_loop(
@@ -176,8 +185,9 @@ class _Run:
 
     def _info(self) -> dict[str, Any]:
         height, width, _ = self.feed.image_size
+        shorter = self.recipe.data.evaluate_resize
         preprocessing = {
-            "resize": [height, width],
+            "resize": [height, width] if shorter is None else shorter,
             "crop": [height, width],
             "mean": list(self.feed.mean),
             "std": list(self.feed.std),
@@ -191,6 +201,7 @@ class _Run:
             "threads": self.recipe.threads,
             "data": {
                 "name": self.recipe.data.name,
+                "hash": self.feed.fingerprint(),
                 "train_images": len(self.feed.members),
                 f"{self.recipe.data.evaluate_on}_images": len(self.feed.evaluation),
             },
