@@ -92,7 +92,7 @@ def test_a_cropped_image_is_the_box_resized_by_pillow() -> None:
     top, left, height, width = random_box(50, 41, (0.2, 0.6), **AT, index=3)
     piece = Image.fromarray(image).crop((left, top, left + width, top + height))
     expected = np.asarray(piece.resize((24, 24), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(random_resized_crop(image, (0.2, 0.6), side=24, **AT, index=3), expected)
+    np.testing.assert_array_equal(random_resized_crop(image, (0.2, 0.6), size=(24, 24), **AT, index=3), expected)
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (31, 500), (64, 64), (224, 256)])

@@ -52,39 +52,29 @@ def test_parts_are_told_by_folder_or_by_name(tmp_path: Path, names: tuple[str, s
     assert test == ([] if names[1] is None else [tmp_path / names[1]])
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
-def test_every_image_comes_once_to_one_process_from_its_own_shards(tmp_path: Path, world: int) -> None:
+def test_every_image_comes_once_an_epoch_in_an_order_of_its_own(tmp_path: Path) -> None:
     write_shards(tmp_path, 9, 3)
     shards = opened(tmp_path)
     members = np.delete(np.arange(27), [4, 17])
-    orders = [shards.shuffled(members, seed=0, epoch=1, shard=(rank, world)) for rank in range(world)]
-    assert sorted(np.concatenate(orders).tolist()) == members.tolist()
-    for rank, order in enumerate(orders):
-        assert set(shards.shard_of[order] % world) == {rank}
-        again = shards.shuffled(members, seed=0, epoch=1, shard=(rank, world))
-        other = shards.shuffled(members, seed=0, epoch=2, shard=(rank, world))
-        np.testing.assert_array_equal(order, again)
-        assert order.tolist() != other.tolist()
+    order = shards.shuffled(members, seed=0, epoch=1)
+    assert sorted(order.tolist()) == members.tolist()
+    assert order.tolist() == shards.shuffled(members, seed=0, epoch=1).tolist()
+    assert order.tolist() != shards.shuffled(members, seed=0, epoch=2).tolist()
+    assert order.tolist() != shards.shuffled(members, seed=1, epoch=1).tolist()
 
 
 def test_few_files_are_read_at_a_time_and_their_images_are_mixed(tmp_path: Path) -> None:
     write_shards(tmp_path, 3 * MIXED, 2)
     shards = opened(tmp_path)
-    order = shards.shard_of[shards.shuffled(np.arange(len(shards)), seed=3, epoch=0, shard=(0, 1))]
+    order = shards.shard_of[shards.shuffled(np.arange(len(shards)), seed=3, epoch=0)]
     groups = order.reshape(3, 2 * MIXED)
     assert all(len(set(group)) == MIXED for group in groups)
     assert not all((np.diff(group) == 0)[::2].all() for group in groups)
     first = {tuple(sorted(set(groups[0])))}
     for epoch in range(1, 6):
-        order = shards.shard_of[shards.shuffled(np.arange(len(shards)), seed=3, epoch=epoch, shard=(0, 1))]
+        order = shards.shard_of[shards.shuffled(np.arange(len(shards)), seed=3, epoch=epoch)]
         first.add(tuple(sorted(set(order[: 2 * MIXED]))))
     assert len(first) > 1  # other shards meet in another epoch
-
-
-def test_more_processes_than_shards_is_an_error(tmp_path: Path) -> None:
-    write_shards(tmp_path, 2, 2)
-    with pytest.raises(ReactnetError, match="2 shards for 3 processes"):
-        opened(tmp_path).shuffled(np.arange(4), seed=0, epoch=0, shard=(0, 3))
 
 
 @pytest.mark.parametrize(

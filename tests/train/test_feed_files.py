@@ -27,25 +27,15 @@ COUNT = 45  # several jobs, no multiple of one
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("images")
-    write_folders(root / "train", COUNT)
-    write_folders(root / "val", 7, first=100)
+    write_folders(root / "parts" / "train", COUNT)
+    write_folders(root / "parts" / "val", 7, first=100)
     write_shards(root / "shards", 5, 9)
     write_shards(root / "shards", 1, 7, part="val", first=100)
     return root
 
 
 def feed(root: Path, *, workers: int = 0, shards: bool = False) -> Feed:
-    return open_feed(SHARDS if shards else CONFIG, root / "shards" if shards else root_of(root), workers=workers)
-
-
-def root_of(root: Path) -> Path:
-    """The folder of parts alone: beside `shards` it would be no such folder."""
-    parts = root / "parts"
-    if not parts.exists():
-        parts.mkdir()
-        for name in ("train", "val"):
-            (root / name).rename(parts / name)
-    return parts
+    return open_feed(SHARDS if shards else CONFIG, root / ("shards" if shards else "parts"), workers=workers)
 
 
 def epoch(feed: Feed, augment: Augmentation = AUGMENT, *, number: int = 1, **options: object) -> list[Batch]:
@@ -80,11 +70,13 @@ def test_an_epoch_begun_at_a_step_goes_on_as_the_whole_one_does(root: Path, shar
     assert equal(epoch(feed(root, shards=shards, workers=2), MIXED, start=start), whole[start:])
 
 
-@pytest.mark.parametrize("world", [2, 3, 4])
+@pytest.mark.parametrize(("world", "shards"), [(2, False), (3, True), (4, False)])
 @pytest.mark.parametrize("augment", [AUGMENT, MIXED], ids=["plain", "mixed"])
-def test_the_pieces_of_several_processes_are_the_batches_of_one(root: Path, world: int, augment: Augmentation) -> None:
-    whole = epoch(feed(root), augment)
-    pieces = [epoch(feed(root), augment, shard=(rank, world)) for rank in range(world)]
+def test_the_pieces_of_several_processes_are_the_batches_of_one(
+    root: Path, world: int, shards: bool, augment: Augmentation
+) -> None:
+    whole = epoch(feed(root, shards=shards), augment)
+    pieces = [epoch(feed(root, shards=shards), augment, shard=(rank, world)) for rank in range(world)]
     joined = []
     for batches in zip(*pieces, strict=True):
         sizes = [len(batch.labels) for batch in batches]
@@ -95,12 +87,6 @@ def test_the_pieces_of_several_processes_are_the_batches_of_one(root: Path, worl
         assert len({batch.mix for batch in batches}) == 1
         joined.append(Batch(images, labels, other, batches[0].mix))
     assert equal(joined, whole)
-
-
-def test_processes_share_the_shards_and_take_equally_many_steps(root: Path) -> None:
-    pieces = [epoch(feed(root, shards=True), shard=(rank, 2)) for rank in range(2)]
-    assert [len(batches) for batches in pieces] == [3, 3]
-    assert sum(len(batch.labels) for batches in pieces for batch in batches) == COUNT
 
 
 def test_images_to_measure_on_are_resized_and_cut_from_the_centre(root: Path) -> None:
@@ -172,7 +158,11 @@ def test_a_skipped_image_is_counted_once_and_changes_no_other(tmp_path: Path, wo
     assert found.skipped == 2
     differing = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if not torch.equal(a, b)]
     assert len(differing) == 2
-    epoch(found, number=2)
+    for augment in (AUGMENT, MIXED):
+        batches = epoch(found, augment, number=2)
+        assert sum(batch.skipped for batch in batches) == 2  # each once an epoch, however often it is a partner
+        pieces = [epoch(found, augment, number=2, shard=(rank, 2)) for rank in range(2)]
+        assert [b.skipped for b in batches] == [a.skipped + b.skipped for a, b in zip(*pieces, strict=True)]
     assert found.skipped == 2
 
 
@@ -201,7 +191,7 @@ def test_a_substitute_comes_with_its_own_label_and_is_never_held_out(tmp_path: P
 
 def test_a_skipped_image_to_measure_on_is_left_out(tmp_path: Path) -> None:
     found = open_feed(CONFIG, broken(tmp_path, 101, 102), on_bad_image="skip")
-    assert [len(batch.labels) for batch in found.evaluation_batches(4)] == [3, 2]
+    assert [(len(batch.labels), batch.skipped) for batch in found.evaluation_batches(4)] == [(3, 1), (2, 1)]
     assert found.skipped == 2
 
 
@@ -214,13 +204,13 @@ def test_a_set_without_a_readable_image_is_an_error(tmp_path: Path) -> None:
 def test_validation_takes_as_many_images_as_asked_for(root: Path) -> None:
     for shards in (False, True):
         config = replace(SHARDS if shards else CONFIG, evaluate_on="validation", validation_images=8)
-        found = open_feed(config, root / "shards" if shards else root_of(root))
+        found = open_feed(config, root / ("shards" if shards else "parts"))
         assert (len(found.members), len(found.evaluation)) == (COUNT - 8, 8)
         assert sorted(np.concatenate([found.train.labels[found.members], found.evaluation.labels])) == sorted(
             found.train.labels
         )
     with pytest.raises(ReactnetError, match="45 of 45"):
-        open_feed(replace(CONFIG, evaluate_on="validation", validation_images=45), root_of(root))
+        open_feed(replace(CONFIG, evaluate_on="validation", validation_images=45), root / "parts")
 
 
 def test_nothing_to_measure_on_is_an_error_with_the_cure(tmp_path: Path) -> None:

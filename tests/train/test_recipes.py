@@ -94,8 +94,6 @@ def test_the_recipe_of_the_demo_is_there() -> None:
 def test_a_recipe_runs_one_step_of_each_phase(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = dry(path, tmp_path)
     monkeypatch.setattr(run, "open_feed", small_feed(recipe.model))
-    # Recipes ask for augmentations that are not written yet, and are refused: the rest of them is what is tried here.
-    monkeypatch.setattr(run, "check_augmentation", lambda augment, where: None)
     monkeypatch.setattr(prepare, "load_teachers", made_up_teachers)
     monkeypatch.setattr(RunFolder, "save_state", lambda self, tensors, state: None)
     folder = train(recipe, tmp_path / "run")

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -27,6 +27,12 @@ def train(
     out: Annotated[Path, Parameter(help="The run folder; an interrupted run in it goes on.")],
     data: Annotated[Path | None, Parameter(help="The folder of the images, for recipes that need one.")] = None,
     device: Annotated[str, Parameter(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    workers: Annotated[
+        int, Parameter(help="Threads that decode and augment images ahead. Their number changes no result.")
+    ] = 0,
+    on_bad_image: Annotated[
+        Literal["stop", "skip"], Parameter(help="What to do with an image that cannot be read; skip counts them.")
+    ] = "stop",
 ) -> None:
     """Train a model, phase by phase, as a recipe says."""
     from reactnet.train import load_recipe
@@ -34,7 +40,15 @@ def train(
 
     loaded = load_recipe(recipe, read_overrides(overrides))
     with TrainingBars() as bars:
-        folder = train_recipe(loaded, out, progress=bars, device=device, data_root=data)
+        folder = train_recipe(
+            loaded,
+            out,
+            progress=bars,
+            device=device,
+            data_root=data,
+            workers=workers,
+            on_bad_image=on_bad_image,
+        )
     print(folder)
 
 
@@ -53,7 +67,7 @@ def read_overrides(tokens: Sequence[str]) -> dict[str, object]:
             )
         key, given, text = token[2:].partition("=")
         if "." not in key and key not in TOP_KEYS:
-            close = difflib.get_close_matches(key, [*TOP_KEYS, "out", "data", "device"], n=1)
+            close = difflib.get_close_matches(key, [*TOP_KEYS, "out", "data", "device", "workers", "on-bad-image"], n=1)
             hint = f"did you mean --{close[0]}?" if close else "give a key of the recipe as --TABLE.KEY VALUE"
             raise ReactnetError(f"reactnet train: unknown option --{key}", hint=hint)
         if not given:

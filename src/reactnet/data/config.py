@@ -66,13 +66,13 @@ class DataConfig:
 class Augmentation:
     """A `[phases.NAME.augment]` table, in the order in which it is applied; what is absent is off.
 
-    Of image files: `random_resized_crop` takes a piece of such a share of the area, or else the image is prepared as
-    for evaluation. Then, of every set: `random_shift` pads by so many pixels and crops back, with a probability, where
-    a pixel is a large part of the image; `random_flip` mirrors half of the images; `rand_augment` is (operations,
-    magnitude of 0 to 30); `color_jitter` changes brightness, contrast and saturation by up to such a share; `lighting`
-    adds the principal colours of ImageNet with such a deviation, and `lighting_as_released` nothing, as the published
-    code does; `cutout` blanks a square of such a side. Of a batch: `mixup` and `cutmix` are the concentration of their
-    Beta distributions. Cutout and mixing stop after the share `until` of a phase's epochs.
+    `random_resized_crop` takes a piece of such a share of the area; without it, an image file is prepared as for
+    evaluation. Then `random_shift` pads by so many pixels and crops back, with a probability, where a pixel is a large
+    part of the image; `random_flip` mirrors half of the images; `rand_augment` is (operations, magnitude of 0 to 30);
+    `color_jitter` changes brightness, contrast and saturation by up to such a share; `lighting` adds the principal
+    colours of ImageNet with such a deviation, and with `lighting_as_released` next to nothing, as the published code
+    does; `cutout` blanks a square of such a side. Of a batch: `mixup` and `cutmix` are the concentration of their Beta
+    distributions. Cutout and mixing stop after the share `until` of a phase's epochs.
     """
 
     random_resized_crop: tuple[float, float] | None = None
@@ -108,6 +108,8 @@ class Augmentation:
             yield "color_jitter", list(self.color_jitter), "give brightness, contrast and saturation, each from 0 to 1"
         if not 0 <= self.lighting <= 10:
             yield "lighting", self.lighting, "give a standard deviation from 0 to 10, such as 0.1"
+        if self.lighting_as_released and not self.lighting:
+            yield "lighting_as_released", True, "give lighting too: it says how lighting is added"
         if not 0 <= self.cutout <= 4096:
             yield "cutout", self.cutout, "give the side of the square in pixels, up to 4096"
         for key in ("mixup", "cutmix"):

@@ -40,12 +40,12 @@ def centre_crop(image: Pixels, *, shorter: int, side: int) -> Pixels:
 
 
 def random_resized_crop(
-    image: Pixels, scale: tuple[float, float], *, side: int, seed: int, epoch: int, index: int
+    image: Pixels, scale: tuple[float, float], *, size: tuple[int, int], seed: int, epoch: int, index: int
 ) -> Pixels:
-    """Cut a piece at random and resize it to a square: see `random_box`. Shape: (H, W, C) -> (side, side, C)."""
+    """Cut a piece at random and resize it to `size`: see `random_box`. Shape: (H, W, C) -> (*size, C)."""
     height, width = image.shape[:2]
     top, left, tall, wide = random_box(height, width, scale, seed=seed, epoch=epoch, index=index)
-    return resize(np.ascontiguousarray(image[top : top + tall, left : left + wide]), side, side)
+    return resize(np.ascontiguousarray(image[top : top + tall, left : left + wide]), *size)
 
 
 def random_box(height: int, width: int, scale: tuple[float, float], *, seed: int, epoch: int, index: int) -> Box:

@@ -1,7 +1,7 @@
 """What a phase is fed: batches in an order, with an augmentation, that depend on seed, epoch and sample index alone."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from reactnet.data import Images, ImageSet, ShardSet, augmented, fingerprint, normalize, open_split
+from reactnet.data import ImageFolder, Images, ImageSet, ShardSet, augmented, fingerprint, normalize, open_split
 from reactnet.data.config import PLAIN, Augmentation, DataConfig
 from reactnet.data.crop import centre_crop, random_resized_crop
 from reactnet.data.layout import take
 from reactnet.data.mixing import mix, mixing_of, partners
-from reactnet.data.transforms import draw
+from reactnet.data.transforms import Pixels, draw
 from reactnet.data.workers import in_order
 from reactnet.errors import ReactnetError
 
@@ -38,13 +38,24 @@ class Batch:
     """Normalised images float32 (N, C, H, W) and labels int64 (N,).
 
     Of a mixed batch, image i shows `labels[i]` with the share `mix` and `other_labels[i]` with the rest:
-    loss = mix * loss(labels) + (1 - mix) * loss(other_labels).
+    loss = mix * loss(labels) + (1 - mix) * loss(other_labels). `skipped` images of the set could not be read, and
+    others stand in their places.
     """
 
     images: Tensor
     labels: Tensor
     other_labels: Tensor | None = None
     mix: float | None = None
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Images as a model sees them, their labels, and which of them stand in for one that could not be read."""
+
+    images: Tensor
+    labels: Tensor
+    replaced: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,11 @@ class Feed:
     def class_names(self) -> tuple[str, ...]:
         """The name of each label."""
         return self.train.class_names
+
+    @property
+    def skips(self) -> bool:
+        """Whether images that cannot be read are left out."""
+        return self.on_bad_image == "skip"
 
     @property
     def skipped(self) -> int:
@@ -134,39 +150,43 @@ class Feed:
             for piece, mixing in zip(pieces[start:], mixings, strict=True)
         ]
         loaded = self._load([indices for indices, _ in needed], draws)
-        for (images, labels), (_, places), (_, low, high), mixing in zip(
-            loaded, needed, pieces[start:], mixings, strict=True
-        ):
+        for part, (_, places), (_, low, high), mixing in zip(loaded, needed, pieces[start:], mixings, strict=True):
+            count = high - low
+            own, labels, skipped = part.images[:count], part.labels[:count], int(part.replaced[:count].sum())
             if mixing is None or places is None:
-                yield Batch(images, labels)
-                continue
-            own = images[: high - low]
-            yield Batch(mix(own, images[places], mixing), labels[: high - low], labels[places], mixing.share)
+                yield Batch(own, labels, skipped=skipped)
+            else:
+                mixed = mix(own, part.images[places], mixing)
+                yield Batch(mixed, labels, part.labels[places], mixing.share, skipped)
 
     def evaluation_batches(self, batch_size: int, shard: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """The images to measure on, once, in order, without augmentation; of `shard` = (rank, world) every world-th.
 
-        Images that are skipped are missing from their batch: count `labels`.
+        Images that are skipped are missing from their batch, which may leave none of it: count `labels`.
         """
         rank, world = shard
         indices = np.arange(rank, len(self.evaluation), world, dtype=np.int64)
         parts = [indices[begin : begin + batch_size] for begin in range(0, len(indices), batch_size)]
-        for images, labels in self._load(parts, None):
-            if len(labels):
-                yield Batch(images, labels)
+        for part, found in zip(parts, self._load(parts, None), strict=True):
+            yield Batch(found.images, found.labels, skipped=len(part) - len(found.labels))
 
     def sample(self, count: int) -> Tensor:
         """Up to `count` evaluation images, evenly spaced over the set, as the model sees them: float32 (N, C, H, W)."""
         indices = np.unique(np.linspace(0, len(self.evaluation) - 1, num=count).round().astype(np.int64))
-        return next(self._load([indices], None))[0]
+        images = next(self._load([indices], None)).images
+        if not len(images):
+            raise ReactnetError(
+                f"data: none of {len(indices)} images to measure on can be decoded", hint="replace those files"
+            )
+        return images
 
     def calibration_batches(self, count: int, batch_size: int) -> Iterator[Batch]:
         """The first `count` training images of a fixed shuffle, or all if there are fewer, without augmentation."""
         key = draw(2**32, seed=0, epoch=0, indices=self.members, stream=_CALIBRATION)
         chosen = np.sort(self.members[np.argsort(key, kind="stable")[:count]])
         parts = [chosen[begin : begin + batch_size] for begin in range(0, len(chosen), batch_size)]
-        for images, labels in self._load(parts, _Draws(PLAIN, 0, 0, 0.0)):
-            yield Batch(images, labels)
+        for found in self._load(parts, _Draws(PLAIN, 0, 0, 0.0)):
+            yield Batch(found.images, found.labels)
 
     def _pieces(self, seed: int, epoch: int, steps: int, shard: tuple[int, int]) -> list[tuple[Indices, int, int]]:
         """Of each step a batch, and where this process's piece of it begins and ends."""
@@ -182,8 +202,8 @@ class Feed:
             pieces.append((batch, sum(sizes[:rank]), sum(sizes[: rank + 1])))
         return pieces
 
-    def _load(self, parts: list[Indices], draws: _Draws | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and labels of each part, prepared in jobs that workers share; `draws` None: the evaluation images."""
+    def _load(self, parts: list[Indices], draws: _Draws | None) -> Iterator[_Prepared]:
+        """The images of each part, prepared in jobs that workers share; `draws` None: the evaluation images."""
         in_memory = isinstance(self.train if draws is not None else self.evaluation, ImageSet)
         size = IMAGES_A_JOB if in_memory else FILES_A_JOB
         counts = [max(1, -(-len(part) // size)) for part in parts]
@@ -195,30 +215,28 @@ class Feed:
         try:
             for count in counts:
                 ready = [next(done) for _ in range(count)]
-                if count == 1:
-                    yield ready[0]
-                else:
-                    yield torch.cat([images for images, _ in ready]), torch.cat([labels for _, labels in ready])
+                yield ready[0] if count == 1 else _joined(ready)
         finally:
             done.close()  # type: ignore[attr-defined]  # it is a generator: its workers end here
 
-    def _prepare(self, draws: _Draws | None, indices: Indices) -> tuple[Tensor, Tensor]:
-        """One job: the images (N, C, H, W) and labels of `indices`."""
+    def _prepare(self, draws: _Draws | None, indices: Indices) -> _Prepared:
+        """One job: the images of `indices`."""
         source = self.evaluation if draws is None else self.train
         if isinstance(source, ImageSet):
             pixels, labels = source.images[indices], source.labels[indices]
+            replaced = np.zeros(len(indices), dtype=bool)
         else:
             found = [self._decode(source, int(index), draws) for index in indices]
-            kept = [item for item in found if item is not None]
-            height, width, channels = self.image_size
-            pixels = (
-                np.stack([image for image, _ in kept]) if kept else np.zeros((0, height, width, channels), np.uint8)
-            )
-            labels = np.array([label for _, label in kept], dtype=np.int64)
+            kept = [(*item, at) for item, at in zip(found, indices, strict=True) if item is not None]
+            pixels = np.zeros((len(kept), *self.image_size), dtype=np.uint8)
+            for i, (image, _, _) in enumerate(kept):
+                pixels[i] = image
+            labels = np.array([source.labels[at] for _, at, _ in kept], dtype=np.int64)
+            replaced = np.array([at != asked for _, at, asked in kept], dtype=bool)
         if draws is None:
-            return normalize(pixels, self.mean, self.std), torch.from_numpy(labels)
+            return _Prepared(normalize(pixels, self.mean, self.std), torch.from_numpy(labels), replaced)
         images = augmented(
-            pixels,
+            self._cropped(pixels, indices, draws) if isinstance(source, ImageSet) else pixels,
             draws.augment,
             self.mean,
             self.std,
@@ -227,20 +245,44 @@ class Feed:
             indices=indices,
             progress=draws.progress,
         )
-        return images, torch.from_numpy(labels)
+        return _Prepared(images, torch.from_numpy(labels), replaced)
 
-    def _decode(self, source: Images, index: int, draws: _Draws | None) -> tuple[npt.NDArray[np.uint8], int] | None:
-        """One image file as a square, and its label; one that is unreadable is replaced, or None for evaluation."""
-        assert not isinstance(source, ImageSet)
-        side, _, channels = self.image_size
-        shorter = self.config.evaluate_resize
+    def _cropped(self, pixels: Pixels, indices: Indices, draws: _Draws) -> Pixels:
+        """Images in memory, each a piece of itself at its own size where the phase asks for `random_resized_crop`."""
+        scale, at = draws.augment.random_resized_crop, {"seed": draws.seed, "epoch": draws.epoch}
+        if scale is None:
+            return pixels
+        size = self.image_size[:2]
+        crops = [
+            random_resized_crop(p, scale, size=size, index=int(i), **at) for p, i in zip(pixels, indices, strict=True)
+        ]
+        return np.stack(crops)
+
+    def _decode(self, source: ImageFolder | ShardSet, index: int, draws: _Draws | None) -> tuple[Pixels, int] | None:
+        """One image file as a square, and where in the set it is.
+
+        One that is unreadable is replaced by another, or None where images are measured on.
+        """
+        image, at = self._readable(source, index, train=draws is not None)
+        if image is None:
+            return None
+        side, shorter = self.image_size[0], self.config.evaluate_resize
         assert shorter is not None
+        if draws is None or draws.augment.random_resized_crop is None:
+            return centre_crop(image, shorter=shorter, side=side), at
+        # Drawn for the place in the set, not for the image that stands in it.
+        scale, size = draws.augment.random_resized_crop, (side, side)
+        return random_resized_crop(image, scale, size=size, seed=draws.seed, epoch=draws.epoch, index=index), at
+
+    def _readable(self, source: ImageFolder | ShardSet, index: int, *, train: bool) -> tuple[Pixels | None, int]:
+        """The image of `index`, decoded, or of the next of `members` that can be, and where in the set it is."""
+        channels = self.image_size[2]
         place = int(np.searchsorted(self.members, index))  # of a training image; members are sorted
-        for step in range(MAX_SUBSTITUTES):
+        for step in range(MAX_SUBSTITUTES if train else 1):
             # Never one that is held out to measure on.
             at = index if step == 0 else int(self.members[(place + step) % len(self.members)])
             try:
-                image = source.load(at, channels)
+                return source.load(at, channels), at
             except ReactnetError as error:
                 if self.on_bad_image == "stop":
                     raise ReactnetError(
@@ -249,14 +291,8 @@ class Feed:
                 if source.name(at) not in self.unreadable:
                     self.unreadable.add(source.name(at))
                     _log.warning("skipped %s", error.problem)
-                if draws is None:
-                    return None
-                continue
-            label = int(source.labels[at])
-            if draws is None or draws.augment.random_resized_crop is None:
-                return centre_crop(image, shorter=shorter, side=side), label
-            scale = draws.augment.random_resized_crop
-            return random_resized_crop(image, scale, side=side, seed=draws.seed, epoch=draws.epoch, index=index), label
+        if not train:
+            return None, index
         raise ReactnetError(
             f"{source.name(index)} and {MAX_SUBSTITUTES - 1} images after it cannot be decoded",
             hint="replace the data set: it is not one of images",
@@ -291,6 +327,14 @@ def open_feed(config: DataConfig, root: Path | None, *, on_bad_image: OnBadImage
     held_out = np.zeros(len(everyone), dtype=bool)
     held_out[np.argsort(key, kind="stable")[:count]] = True
     return Feed(config, parts.train, everyone[~held_out], take(parts.train, everyone[held_out]), *options)
+
+
+def _joined(jobs: Sequence[_Prepared]) -> _Prepared:
+    return _Prepared(
+        torch.cat([job.images for job in jobs]),
+        torch.cat([job.labels for job in jobs]),
+        np.concatenate([job.replaced for job in jobs]),
+    )
 
 
 def _with_partners(batch: Indices, low: int, high: int) -> tuple[Indices, Indices]:

@@ -25,7 +25,11 @@ AVERAGE_CALIBRATION = 10_000  # training images for the statistics of an average
 
 @dataclass
 class Position:
-    """Where a phase is: `epoch` and the `step` in it that come next, and this epoch's sums so far."""
+    """Where a phase is: `epoch` and the `step` in it that come next, and this epoch's sums so far.
+
+    `skipped` counts training images that could not be read, `skipped_before` those of the last whole epoch, and
+    `unmeasured` those of the last measurement.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -33,10 +37,14 @@ class Position:
     correct: int = 0
     images: int = 0
     top1: float = 0.0  # of the last epoch that was measured
+    skipped: int = 0
+    skipped_before: int = 0
+    unmeasured: int = 0
 
     def next_epoch(self, top1: float) -> None:
         """Move to the beginning of the next epoch."""
         self.epoch, self.step, self.loss_sum, self.correct, self.images = self.epoch + 1, 0, 0.0, 0, 0
+        self.skipped_before, self.skipped = self.skipped, 0
         self.top1 = top1
 
 
@@ -82,6 +90,7 @@ class Loop:
             batch_size=self.phase.batch_size,
             augment=self.phase.augment,
             start=self.position.step,
+            progress=self.position.epoch / self.phase.epochs,
         )
         for batch in batches:
             if stop.requested:
@@ -120,7 +129,13 @@ class Loop:
                 answers = self.model(batch.images.to(self.device)).argmax(dim=1)
                 correct += int((answers == batch.labels.to(self.device)).sum())
                 images += len(batch.labels)  # not all of them, where unreadable ones are skipped
-        return correct / images if images else 0.0
+        if images == 0:
+            raise ReactnetError(
+                f"data: none of {len(self.feed.evaluation)} images to measure on can be decoded",
+                hint="replace those files",
+            )
+        self.position.unmeasured = len(self.feed.evaluation) - images
+        return correct / images
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step of the current epoch."""
@@ -144,6 +159,7 @@ class Loop:
         at.images += seen.images
         at.loss_sum += seen.loss * seen.images
         at.correct += seen.correct
+        at.skipped += seen.skipped
         return StepEnd(self.name, at.epoch, at.step, seen.images, at.loss_sum / at.images, at.correct / at.images, rate)
 
     def _not_finite(self, problem: str, step: int, last_good: Callable[[], str]) -> ReactnetError:
@@ -155,7 +171,8 @@ class Loop:
 
     def record(self, top1: float, seconds: float, images: int) -> dict[str, str | int | float]:
         """The line of the log for the epoch that has just been trained. `time` and `rate` alone differ between runs."""
-        at = self.position
+        at, part = self.position, self.feed.config.evaluate_on
+        skipped = {"skipped": at.skipped, f"{part}_skipped": at.unmeasured} if self.feed.skips else {}
         return {
             "phase": self.name,
             "epoch": at.epoch,
@@ -163,7 +180,8 @@ class Loop:
             "learning_rate": self.learning_rate(self.steps_per_epoch - 1),
             "loss": at.loss_sum / at.images,
             "train_top1": at.correct / at.images,
-            f"{self.feed.config.evaluate_on}_top1": top1,
+            f"{part}_top1": top1,
+            **skipped,
             "time": round(seconds, 3),
             "rate": round(images / seconds, 1) if seconds > 0 else 0.0,
         }

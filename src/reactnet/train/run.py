@@ -18,7 +18,7 @@ from reactnet.models import check_image_size
 from reactnet.train.card import make_card, save_model
 from reactnet.train.determinism import reproducible
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
-from reactnet.train.feed import Feed, check_augmentation, open_feed
+from reactnet.train.feed import Feed, OnBadImage, open_feed
 from reactnet.train.folder import VITALS, RunFolder, open_run_folder
 from reactnet.train.hand_over import HandOver
 from reactnet.train.histograms import activation_histograms
@@ -42,23 +42,26 @@ def train(
     progress: Progress | None = None,
     device: str = "cpu",
     data_root: str | Path | None = None,
+    workers: int = 0,
+    on_bad_image: OnBadImage = "stop",
 ) -> Path:
     """Train every phase of `recipe` into the run folder `out`, and return its path.
 
     A folder that holds the beginning of this very run is resumed, and ends with the same bits as a run that was never
     stopped; one that holds all of it is left as it is. `progress` is called with each event (see `events.py`).
 
-    Raises ReactnetError for a key of a recipe that is not applied yet, a folder that holds another recipe, a loss that
-    is not finite, or a full disk. On SIGTERM or Ctrl-C the state is saved and `Interrupted`, a KeyboardInterrupt,
-    raised.
+    `workers` threads decode and augment images ahead of the steps; their number changes no result. An image that cannot
+    be read stops the run, or with `on_bad_image = "skip"` another stands in for it, and it is counted.
+
+    Raises ReactnetError for a folder that holds another recipe or a run on other images, a loss that is not finite, an
+    image that cannot be read, or a full disk. On SIGTERM or Ctrl-C the state is saved and `Interrupted`, a
+    KeyboardInterrupt, raised.
     """
     out = Path(out)
     tell = (lambda event: None) if progress is None else progress
     where = _device(device)
     root = None if data_root is None else Path(data_root)
-    for name, phase in recipe.phases.items():
-        check_augmentation(phase.augment, f"{recipe.source}: [phases.{name}.augment]")
-    feed = open_feed(recipe.data, root)
+    feed = open_feed(recipe.data, root, on_bad_image=on_bad_image, workers=workers)
     check_image_size(recipe.model, feed.image_size)
     with open_run_folder(out, recipe) as folder, reproducible(recipe.threads, where), stop_on_signals() as stop:
         if folder.info().get("finished") is True:
@@ -106,7 +109,7 @@ class _Run:
         first = 0 if saved is None else self.names.index(saved[1]["phase"])
         for index in range(first, len(self.names)):
             self._run_phase(index, saved if index == first else None)
-        self.folder.update_info(finished=True, skipped_images=self.feed.skipped)
+        self.folder.update_info(finished=True)
         self.folder.remove_states()
 
     def _compare_versions(self) -> None:
@@ -115,11 +118,12 @@ class _Run:
             _log.warning("%s: began with %s, goes on with %s: bits may differ", self.folder.path, began, now)
 
     def _compare_data(self) -> None:
-        began, now = self.folder.info().get("data", {}).get("hash"), self.feed.fingerprint()
-        if began is not None and began != now:
+        before, now = self.folder.info()["data"], self._data_info()
+        if before.get("hash", now["hash"]) != now["hash"]:  # a run begun by an earlier version has none
+            changed = [f"{key} {before.get(key)} before, {now[key]} now" for key in now if before.get(key) != now[key]]
             raise ReactnetError(
-                f"{self.folder.path}: the data set is another one than when the run began",
-                hint="give the images as they were, or begin anew with another --out",
+                f"{self.folder.path}: the run began with other images: {'; '.join(changed)}",
+                hint="give --data with the images as they were, or begin anew with another --out",
             )
 
     def _run_phase(self, index: int, saved: State | None) -> None:
@@ -164,8 +168,10 @@ class _Run:
 
     def _finish_phase(self, loop: Loop) -> None:
         info = self.folder.info()
+        data = info["data"]
         provenance = {
             "phase": loop.name,
+            "data": f"{data['name']}, {data['train_images']} training images, sha256 {data['hash']}",
             "top1": repr(loop.position.top1),
             "measured_on": self.recipe.data.evaluate_on,
             "seed": str(self.recipe.seed),
@@ -173,6 +179,11 @@ class _Run:
             "commit": str(info["commit"]),
             "versions": ", ".join(f"{name} {version}" for name, version in info["versions"].items()),
         }
+        if self.feed.skips:
+            provenance["skipped_images"] = self._skipped_in_words(loop)
+            self.folder.update_info(skipped_images=provenance["skipped_images"])
+            if loop.position.skipped_before or loop.position.unmeasured:
+                _log.warning("phase %s: skipped as unreadable: %s", loop.name, provenance["skipped_images"])
         loop.model.reactnet = make_card(  # type: ignore[assignment]  # a plain attribute: see load_model
             self.recipe, loop.phase.binarize, self.feed, provenance
         )
@@ -182,6 +193,19 @@ class _Run:
         except ReactnetError as error:
             raise self.folder.full(path, error.problem.rpartition(": ")[2]) from error
         self.tell(PhaseEnd(loop.name, loop.position.top1, path))
+
+    def _skipped_in_words(self, loop: Loop) -> str:
+        at, feed = loop.position, self.feed
+        train = f"{at.skipped_before} of {len(feed.members)} training images"
+        return f"{train}, {at.unmeasured} of {len(feed.evaluation)} {feed.config.evaluate_on} images"
+
+    def _data_info(self) -> dict[str, str | int]:
+        return {
+            "name": self.recipe.data.name,
+            "train_images": len(self.feed.members),
+            f"{self.recipe.data.evaluate_on}_images": len(self.feed.evaluation),
+            "hash": self.feed.fingerprint(),
+        }
 
     def _info(self) -> dict[str, Any]:
         height, width, _ = self.feed.image_size
@@ -199,12 +223,7 @@ class _Run:
             "versions": _versions(),
             "device": str(self.device),
             "threads": self.recipe.threads,
-            "data": {
-                "name": self.recipe.data.name,
-                "hash": self.feed.fingerprint(),
-                "train_images": len(self.feed.members),
-                f"{self.recipe.data.evaluate_on}_images": len(self.feed.evaluation),
-            },
+            "data": self._data_info(),
             "image_size": list(self.feed.image_size),
             "preprocessing": preprocessing,
             "class_names": list(self.feed.class_names),

@@ -25,11 +25,15 @@ PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step saw: the mean loss over its images, how many were answered rightly, and how many there were."""
+    """What a step saw: the mean loss over its images, how many were answered rightly, and how many there were.
+
+    `skipped` of them stand in for one that could not be read.
+    """
 
     loss: float
     correct: int
     images: int
+    skipped: int = 0
 
 
 @dataclass(eq=False)
@@ -93,7 +97,7 @@ class Step:
             value, right = self._forward_backward(piece, share, seed)
             loss, correct = loss + value * share, correct + right
         self._update(number)
-        return Outcome(loss, correct, len(batch.labels))
+        return Outcome(loss, correct, len(batch.labels), batch.skipped)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of a training step."""
