@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from reactnet.cli.screen import Json, print_json
-from reactnet.errors import ReactnetError
+from reactnet.files import read_text
 
 
 def convert(
@@ -40,7 +40,4 @@ def convert(
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ReactnetError(f"{path}: not text in UTF-8: {error.reason}", hint="give one class a line") from error
+    return read_text(path, hint="give a text file with one class a line").splitlines()

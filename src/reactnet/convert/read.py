@@ -133,6 +133,10 @@ def _state(found: object, path: Path) -> dict[str, Tensor]:
             raise ReactnetError(
                 f"{path}: {str(key)[:80]!r} is {_kind(value)}, not a tensor", hint="save the state dict alone"
             )
+        if value.numel() * value.element_size() > _held(value):
+            raise ReactnetError(
+                f"{path}: {key!r} claims {value.numel()} numbers and holds {_held(value)} bytes", hint=_CURE_COPY
+            )
         if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
             raise ReactnetError(
                 f"{path}: {key!r} is a tensor on {value.device} in layout {value.layout}, {value.dtype}",
@@ -140,6 +144,13 @@ def _state(found: object, path: Path) -> dict[str, Tensor]:
             )
         state[key] = value
     return state
+
+
+def _held(value: Tensor) -> int:
+    """Bytes behind a tensor: with a stride of 0 a short file would unfold without end."""
+    if value.layout != torch.strided or value.device.type != "cpu":
+        return value.numel() * value.element_size()  # refused on other grounds
+    return value.untyped_storage().nbytes()
 
 
 def _kind(value: object) -> str:

@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from reactnet.errors import ReactnetError
+from reactnet.files import MAX_TEXT, read_regular
+
+MAX_BYTES = 2**30  # of a log: a long run writes a few MiB
+
+_HINT = "give what `reactnet train` wrote"
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,12 @@ def read_run(folder: Path, name: str) -> Run:
     """Read one run folder; `name` is what the report calls it."""
     recipe_file = folder / "recipe.toml"
     try:
-        text = recipe_file.read_text("utf-8")
+        text = read_regular(recipe_file, most=MAX_TEXT, hint=_HINT).decode("utf-8")
         recipe = tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ReactnetError(
-            f"{folder}: no run folder: it has no recipe.toml", hint="give what `reactnet train` wrote"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ReactnetError(f"{recipe_file}: {error}", hint="give what `reactnet train` wrote") from error
+        raise ReactnetError(f"{folder}: no run folder: it has no recipe.toml", hint=_HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise ReactnetError(f"{recipe_file}: {error}", hint=_HINT) from error
     notes: list[str] = []
     spans = _spans(recipe)
     return Run(
@@ -152,8 +155,8 @@ def _spans(recipe: Mapping[str, Any]) -> tuple[Span, ...]:
 
 def _by_epoch(file: Path, spans: tuple[Span, ...], notes: list[str]) -> dict[int, dict[str, Any]]:
     try:
-        data = file.read_bytes()
-    except FileNotFoundError:
+        data = read_regular(file, most=MAX_BYTES, hint=_HINT)
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     whole, _, torn = data.rpartition(b"\n")
     if torn:
@@ -180,8 +183,8 @@ def _histograms(folder: Path, spans: tuple[Span, ...], notes: list[str]) -> dict
 
 def _object(file: Path, notes: list[str]) -> dict[str, Any]:
     try:
-        found = _parse(file.read_bytes())
-    except FileNotFoundError:
+        found = _parse(read_regular(file, most=MAX_BYTES, hint=_HINT))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     if not found:
         notes.append(f"{file.name}: left out: not a JSON object")

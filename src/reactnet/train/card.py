@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from reactnet.errors import ReactnetError
 from reactnet.models import create_model
-from reactnet.models.registry import Option
+from reactnet.models.registry import MAX_WIDTH, Option
 from reactnet.nn import binarized
 from reactnet.train.checkpoint import KIND, read_checkpoint, write_checkpoint
 from reactnet.train.feed import Feed
@@ -63,18 +63,26 @@ def load_model(path: str | Path, *, phase: str | None = None) -> nn.Module:
     """
     path = Path(path)
     tensors, card = read_weights(path, phase=phase)
+    _check_fit(path, tensors, card)
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn only to be replaced: leave no trace
         model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        raise ReactnetError(
-            f"{path}: its weights do not fit {card.name}: {lines[-1]}",
-            hint="it was written by another version of reactnet: load it with that one",
-        ) from error
+    model.load_state_dict(tensors, strict=True)
     model.reactnet = card  # type: ignore[assignment]  # a plain attribute: nn.Module declares tensors and modules only
     return model.eval()
+
+
+def _check_fit(path: Path, tensors: Mapping[str, Tensor], card: ModelCard) -> None:
+    """Raise unless the weights are those of the card's model, before memory is spent on what the card asks for."""
+    with torch.device("meta"):
+        model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
+        try:
+            model.load_state_dict({key: torch.empty_like(value, device="meta") for key, value in tensors.items()})
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            raise ReactnetError(
+                f"{path}: its weights do not fit {card.name}: {lines[-1]}",
+                hint="it was written by another version of reactnet: load it with that one",
+            ) from error
 
 
 def read_weights(path: Path, *, phase: str | None = None) -> tuple[dict[str, Tensor], ModelCard]:
@@ -94,7 +102,7 @@ def read_weights(path: Path, *, phase: str | None = None) -> tuple[dict[str, Ten
         )
     try:
         card = _from_strings(metadata)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ReactnetError(f"{path}: its metadata is incomplete: {error}", hint="use another copy") from error
     return tensors, card
 
@@ -149,19 +157,55 @@ def _to_strings(card: ModelCard) -> dict[str, str]:
 
 
 def _from_strings(metadata: Mapping[str, str]) -> ModelCard:
-    preprocessing = json.loads(metadata["preprocessing"])
-    height, width, channels = json.loads(metadata["image_size"])
+    """The card of a file that may be a stranger's. KeyError or ValueError for what is missing or of the wrong kind."""
+    found = {
+        key: json.loads(metadata[key])
+        for key in ("binarize", "image_size", "preprocessing", "class_names", "provenance")
+    }
+    options = json.loads(metadata.get("options", "{}"))  # files written before models had options lack it
+    preprocessing, provenance = found["preprocessing"], found["provenance"]
+    if not (isinstance(preprocessing, dict) and isinstance(provenance, dict) and isinstance(options, dict)):
+        raise ValueError("preprocessing, provenance and options are not all JSON objects")
+    if not all(isinstance(value, str | int | float) for value in options.values()):
+        raise ValueError("an option is no plain value")
+    _texts("provenance", list(provenance.values()))
+    height, width, channels = _sides("image_size", found["image_size"], 3)
     resize = preprocessing["resize"]
     return ModelCard(
         name=metadata["model"],
-        num_classes=int(metadata["num_classes"]),
-        binarize=tuple(json.loads(metadata["binarize"])),
+        num_classes=_sides("num_classes", [int(metadata["num_classes"])], 1)[0],
+        binarize=_texts("binarize", found["binarize"]),
         image_size=(height, width, channels),
-        mean=tuple(preprocessing["mean"]),
-        std=tuple(preprocessing["std"]),
-        resize=resize if isinstance(resize, int) else (resize[0], resize[1]),
-        crop=(preprocessing["crop"][0], preprocessing["crop"][1]),
-        class_names=tuple(json.loads(metadata["class_names"])),
-        provenance=json.loads(metadata["provenance"]),
-        options=json.loads(metadata.get("options", "{}")),  # files written before models had options lack it
+        mean=_reals("mean", preprocessing["mean"], channels),
+        std=_reals("std", preprocessing["std"], channels),
+        resize=_sides("resize", [resize], 1)[0] if isinstance(resize, int) else _pair("resize", resize),
+        crop=_pair("crop", preprocessing["crop"]),
+        class_names=_texts("class_names", found["class_names"]),
+        provenance=provenance,
+        options=options,
     )
+
+
+def _texts(what: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"{what} is not a list of strings")
+    return tuple(value)
+
+
+def _sides(what: str, value: object, count: int) -> tuple[int, ...]:
+    right = isinstance(value, list) and len(value) == count and all(type(side) is int for side in value)
+    if not isinstance(value, list) or not right or not all(1 <= side <= MAX_WIDTH for side in value):
+        raise ValueError(f"{what} is {str(value)[:80]}, not {count} of 1 to {MAX_WIDTH}")
+    return tuple(value)
+
+
+def _pair(what: str, value: object) -> tuple[int, int]:
+    first, second = _sides(what, value, 2)
+    return first, second
+
+
+def _reals(what: str, value: object, count: int) -> tuple[float, ...]:
+    right = isinstance(value, list) and len(value) == count and all(type(one) in (int, float) for one in value)
+    if not isinstance(value, list) or not right or not all(abs(one) < MAX_WIDTH for one in value):  # NaN is not less
+        raise ValueError(f"{what} is {str(value)[:80]}, not {count} ordinary numbers")
+    return tuple(float(one) for one in value)

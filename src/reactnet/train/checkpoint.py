@@ -7,6 +7,8 @@ first and leaves the rest to the library. Nothing here reads or writes a pickle.
 import hashlib
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,10 +18,14 @@ import torch
 from torch import Tensor
 
 from reactnet.errors import ReactnetError
+from reactnet.files import read_existing
 
 KIND = "reactnet"  # the metadata key that says what a file of ours holds: "weights" or "state"
+MAX_BYTES = 4 * 1024**3  # seven times the largest model of ours, VGG-19
+
 _HASH = "sha256"
 _NO_HASH = "0" * 64
+_DIGITS = re.compile("[0-9a-f]{64}")
 _DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -65,10 +71,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises ReactnetError, naming the file, if it is missing, no safetensors file of ours, or differs from its hash in a
     single bit. A pickle is refused unread: unpickling runs whatever code the file holds.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ReactnetError(f"{path}: {error.strerror}", hint="give a run folder or a .safetensors file") from error
+    data = read_existing(path, most=MAX_BYTES, hint="give a run folder or a .safetensors file")
     if data.startswith(_PICKLES):
         raise ReactnetError(
             f"{path}: this is a pickle (a file of torch.save), which is not read: loading one can run any code",
@@ -92,9 +95,9 @@ def write_atomically(path: Path, pieces: Iterator[bytes | memoryview]) -> None:
     """
     if path.exists() and not path.is_file():
         raise ReactnetError(f"{path}: not a regular file, and would be replaced", hint="name a file to write")
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(6)}.tmp")  # a name that no link can wait under
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             for piece in pieces:
                 file.write(piece)
             file.flush()
@@ -130,17 +133,19 @@ def _header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes
 
 def _metadata(data: bytes, path: Path) -> dict[str, str]:
     length = int.from_bytes(data[:8], "little")
+    found: dict[str, object] = {}
     try:
-        metadata = json.loads(data[8 : 8 + length].decode("utf-8"))["__metadata__"]
-        right = KIND in metadata and len(metadata[_HASH]) == 64
+        header = json.loads(data[8 : 8 + length].decode("utf-8"))
+        found = dict(header["__metadata__"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        right = False
-    if not right:
+        pass
+    metadata = {key: value for key, value in found.items() if isinstance(value, str)}
+    if len(metadata) != len(found) or KIND not in metadata or _DIGITS.fullmatch(metadata.get(_HASH, "")) is None:
         raise ReactnetError(
             f"{path}: not a checkpoint of reactnet ({len(data)} bytes)",
             hint="give a run folder of `reactnet train`, or a file of its folder 'checkpoints'",
         )
-    return dict(metadata)
+    return metadata
 
 
 def _without_hash(data: bytes, digits: str) -> bytes:

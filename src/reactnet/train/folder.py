@@ -13,7 +13,6 @@ import fcntl
 import json
 import logging
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +21,19 @@ from typing import Any
 from torch import Tensor
 
 from reactnet.errors import ReactnetError
+from reactnet.files import MAX_TEXT, read_regular, read_text
 from reactnet.train.card import CHECKPOINTS, RECIPE
 from reactnet.train.checkpoint import KIND, read_checkpoint, write_atomically, write_checkpoint
-from reactnet.train.recipe import Recipe, dump_recipe, recipe_table
+from reactnet.train.recipe import Recipe, dump_recipe, read_toml, recipe_table
 
 _log = logging.getLogger(__name__)
 
 STATE = "state"
 LOG, VITALS = "log.jsonl", "vitals.jsonl"
 HISTOGRAMS = "histograms"
+TENSORBOARD = "tensorboard"
+
+_ANEW = "begin anew in an empty folder"
 
 
 class RunFolder:
@@ -48,11 +51,15 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """What `run.json` says; empty before it is written."""
         try:
-            return dict(json.loads((self.path / "run.json").read_text("utf-8")))
+            data = read_regular(self.path / "run.json", most=MAX_TEXT, hint=_ANEW)
+            found = json.loads(data.decode("utf-8"))
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise ReactnetError(f"{self.path / 'run.json'}: {error}", hint="begin anew in an empty folder") from error
+        except (ValueError, RecursionError) as error:
+            raise ReactnetError(f"{self.path / 'run.json'}: {error}", hint=_ANEW) from error
+        if not isinstance(found, dict):
+            raise ReactnetError(f"{self.path / 'run.json'}: not a JSON object", hint=_ANEW)
+        return found
 
     def update_info(self, **changes: Any) -> None:
         """Set top-level keys of `run.json`."""
@@ -124,7 +131,7 @@ class RunFolder:
             except ReactnetError as error:
                 _log.warning("%s; the state before it is used", error.problem)
                 continue
-            state = dict(json.loads(metadata[STATE]))
+            state = _state(file, metadata)
             if "log_sizes" not in state:
                 raise ReactnetError(
                     f"{file}: saved by an earlier version of reactnet, which measured no vitals",
@@ -152,6 +159,34 @@ class RunFolder:
         )
 
 
+def _state(file: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        state = json.loads(metadata[STATE])
+        if isinstance(state, dict):
+            return state
+    except (KeyError, ValueError, RecursionError):
+        pass
+    raise ReactnetError(f"{file}: holds no state of a run", hint=_ANEW)
+
+
+def _check_own(path: Path) -> None:
+    """Raise if something in a run folder leads out of it, or would block: what is written there, is written there.
+
+    A folder may come from a stranger. A link in it, to a file of the user's, would be cut or written to.
+    """
+    folders = (CHECKPOINTS, HISTOGRAMS)
+    texts = (".lock", RECIPE, "run.json", LOG, VITALS)
+    states = tuple(f"{name}.safetensors" for name in ("next", "last", "previous"))
+    for name in (*folders, TENSORBOARD, *texts, *states):
+        item = path / name
+        right = item.is_dir() if name in (*folders, TENSORBOARD) else item.is_file()
+        if item.is_symlink() or (item.exists() and not right):
+            raise ReactnetError(
+                f"{item}: a link, or neither a file nor a folder of its own",
+                hint="a run folder holds its files itself; give a new folder with --out, or remove that",
+            )
+
+
 @contextmanager
 def open_run_folder(path: Path, recipe: Recipe) -> Iterator[RunFolder]:
     """Make a run folder for `recipe`, or open the one there, and hold it for this process alone.
@@ -161,6 +196,7 @@ def open_run_folder(path: Path, recipe: Recipe) -> Iterator[RunFolder]:
     """
     if path.exists() and not path.is_dir():
         raise ReactnetError(f"{path}: not a folder", hint="give a new folder with --out")
+    _check_own(path)
     file = path / RECIPE
     if file.exists():
         _same_recipe(file, recipe)
@@ -183,10 +219,7 @@ def open_run_folder(path: Path, recipe: Recipe) -> Iterator[RunFolder]:
 
 
 def _same_recipe(file: Path, recipe: Recipe) -> None:
-    try:
-        there = _flat(tomllib.loads(file.read_text("utf-8")))
-    except (ValueError, OSError) as error:
-        raise ReactnetError(f"{file}: {error}", hint="give a new folder with --out") from error
+    there = _flat(read_toml(read_text(file, hint="give a new folder with --out"), str(file)))
     ours = _flat(recipe_table(recipe))
     differing = [key for key in [*there, *(key for key in ours if key not in there)] if there.get(key) != ours.get(key)]
     if differing:

@@ -6,7 +6,7 @@ a run does; a misspelt key is an error and cannot silently leave an option off. 
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +15,14 @@ import torch
 
 from reactnet.data.config import Augmentation, DataConfig
 from reactnet.errors import ReactnetError
+from reactnet.files import read_text
 from reactnet.models import create_model, list_models, model_info
 from reactnet.models.registry import Option
 from reactnet.train.phase import Phase as Phase
 from reactnet.train.phase import check_phase
 from reactnet.train.strict import At, Table, read_table, suggest
+
+MAX_DEPTH = 8  # of tables and lists in each other
 
 
 @dataclass(frozen=True)
@@ -63,25 +66,36 @@ def load_recipe(path: str | Path, overrides: Mapping[str, object] | None = None)
     Raises ReactnetError naming file, table, key and value for anything unknown, missing, of the wrong type or out of
     range; overrides are held to the same rules.
     """
-    path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ReactnetError(f"{path}: {error.strerror}", hint="give the path of a recipe, a .toml file") from error
-    except UnicodeDecodeError as error:
-        raise ReactnetError(f"{path}: not UTF-8 text", hint="give the path of a recipe, a .toml file") from error
+    text = read_text(Path(path), hint="give the path of a recipe, a .toml file")
     return parse_recipe(text, source=str(path), overrides=overrides)
 
 
 def parse_recipe(text: str, *, source: str, overrides: Mapping[str, object] | None = None) -> Recipe:
     """Read a recipe from its text; `source` is what errors call it. See `load_recipe`."""
-    try:
-        table: Table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ReactnetError(f"{source}: not TOML: {error}", hint="correct that line") from error
+    table = read_toml(text, source)
     for key, value in ({} if overrides is None else overrides).items():
         _override(table, key, value, source)
     return _read(table, source)
+
+
+def read_toml(text: str, source: str) -> Table:
+    """The table of a TOML text that may be anybody's. Raises ReactnetError for what is no TOML, or no plain one."""
+    try:
+        table: Table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5,000 digits
+        raise ReactnetError(f"{source}: not TOML: {error}", hint="correct that line") from error
+    level: list[object] = [table]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in level):
+            raise ReactnetError(f"{source}: a whole number past 64 bits", hint="TOML's numbers have 64 bits")
+        level = [item for outer in level if isinstance(outer, dict | list) for item in _inside(outer)]
+        if not level:
+            return table
+    raise ReactnetError(f"{source}: nested deeper than {MAX_DEPTH}", hint="a recipe has tables in tables, no deeper")
+
+
+def _inside(outer: dict[str, object] | list[object]) -> Iterable[object]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def parse_value(text: str) -> object:

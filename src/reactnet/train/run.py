@@ -5,7 +5,7 @@ import logging
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,7 @@ class _Run:
             self.folder.cut_logs({})
             self.folder.update_info(**self._info())
         else:
+            self._check_state(saved[1])
             self.folder.cut_logs(saved[1]["log_sizes"])
             self._compare_versions()
             self._compare_data()
@@ -111,6 +112,15 @@ class _Run:
             self._run_phase(index, saved if index == first else None)
         self.folder.update_info(finished=True)
         self.folder.remove_states()
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        sizes = state["log_sizes"]
+        right = isinstance(sizes, dict) and all(type(size) is int and size >= 0 for size in sizes.values())
+        if not right or state.get("phase") not in self.names:
+            raise ReactnetError(
+                f"{self.folder.path}: its saved state is of phase {str(state.get('phase'))[:80]!r}, logs {sizes!r:.80}",
+                hint="begin anew in an empty folder",
+            )
 
     def _compare_versions(self) -> None:
         began, now = self.folder.info().get("versions"), _versions()
@@ -131,12 +141,12 @@ class _Run:
             self.recipe, index, self.feed, self.device, self.folder.checkpoint, resumed=saved is not None
         )
         if saved is not None:
-            loop.restore(*saved)
+            self._restore(saved, loop.restore)
         if handed is not None:
             self._note_hand_over(loop.name, handed)
         vitals = Vitals(loop.model, self.feed.sample(VITAL_IMAGES).to(self.device))
         if saved is not None:
-            vitals.restore(saved[0])
+            self._restore(saved, lambda tensors, _: vitals.restore(tensors))
         self.tell(self._phase_begin(loop, handed))
         try:
             while not loop.done:
@@ -151,6 +161,16 @@ class _Run:
             raise
         self.folder.write_histograms(loop.name, activation_histograms(loop.model, vitals.images))
         self._finish_phase(loop)
+
+    def _restore(self, saved: State, restore: Callable[[Mapping[str, Tensor], Mapping[str, Any]], None]) -> None:
+        """Give a saved state back; one that is not this run's, whoever made it, is an error."""
+        try:
+            restore(*saved)
+        except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ReactnetError(
+                f"{self.folder.path}: its saved state is not one of this recipe: {' '.join(str(error).split())}",
+                hint="begin anew in an empty folder",
+            ) from error
 
     def _note_hand_over(self, name: str, handed: HandOver) -> None:
         notes = self.folder.info().get("hand_over", {})

@@ -101,7 +101,8 @@ def _value(value: object, kind: Any, key: str, at: At) -> Any:
         if value not in inner or not isinstance(value, str):
             raise at.error(f"{key} is {value!r}", suggest(str(value), inner))
         return value
-    if kind is float and type(value) is int:
+    if kind is float and isinstance(value, int) and type(value) is int:
+        at.need(abs(value) < 2**63, key, "a number past 64 bits", "give a number of ordinary size")
         value = float(value)
     if type(value) is not kind:
         raise at.error(f"{key} is {value!r}", f"give {describe(kind)}")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from reactnet.train.events import EpochEnd, Event, Progress
+from reactnet.train.folder import TENSORBOARD
 
-FOLDER = "tensorboard"
+FOLDER = TENSORBOARD
 _WRITERS = ("torch.utils.tensorboard", "tensorboardX")  # modules with a class SummaryWriter, the first installed wins
 NOT_WRITTEN = "not written: neither tensorboard nor tensorboardX is installed"
 
