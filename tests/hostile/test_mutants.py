@@ -1,4 +1,4 @@
-"""Mutants of small files with the right hash: refused by both readers, or run to the same bits by both, never a crash."""
+"""Mutants of small files with the right hash: refused by both readers, or run to the same bits by both."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_flipped_bits_give_an_error_or_the_same_answer(name: str) -> None:
     data = FILES[name]
     random = np.random.default_rng(2)
     read = 0
-    for place in range(8, len(data), 1 if name != "tiny" else 3):
+    for place in range(8, len(data), 2):
         mutant = bytearray(data)
         mutant[place] ^= 1 << int(random.integers(0, 8))
         read += same_answer(rehash(bytes(mutant)))
