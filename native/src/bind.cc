@@ -32,15 +32,16 @@ float decode_f16(std::uint16_t half) {
   return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-std::vector<float> decode_weight(const Tensor& tensor) {
+// Weights as float32: those of the file where they are (a head has megabytes), halves decoded into `room`.
+const float* real_weight(const Tensor& tensor, std::vector<float>& room) {
   if (tensor.dtype == Dtype::kF32) {
-    return std::vector<float>(tensor.as<float>(), tensor.as<float>() + tensor.count);
+    return tensor.as<float>();
   }
-  std::vector<float> decoded(tensor.count);
+  room.resize(tensor.count);
   for (std::size_t i = 0; i < tensor.count; ++i) {
-    decoded[i] = decode_f16(tensor.as<std::uint16_t>()[i]);
+    room[i] = decode_f16(tensor.as<std::uint16_t>()[i]);
   }
-  return decoded;
+  return room.data();
 }
 
 }  // namespace
@@ -142,6 +143,7 @@ void Weights::bind_weights(const Graph& graph, NodeId id, Isa ceiling) {
   const Node& node = graph.nodes[id];
   const Tensor& weight = *node.constant(Role::kWeight);
   BoundNode& bound = nodes_[id];
+  std::vector<float> room;
   bound.weight_bits = weight.dtype == Dtype::kI16 ? 16 : 8;
   if (weight.shape.size() == 4) {
     bound.window = make_window(graph, id, {weight.shape[1], weight.shape[2]});
@@ -160,10 +162,10 @@ void Weights::bind_weights(const Graph& graph, NodeId id, Isa ceiling) {
     scratch_bytes_ = std::max(scratch_bytes_, scratch);
   } else if (node.op == Op::kConvF32) {
     const ConvF32Shape shape = conv_f32_shape(graph, id, bound);
-    pack(choose_conv_f32(shape, ceiling), shape, decode_weight(weight).data());
+    pack(choose_conv_f32(shape, ceiling), shape, real_weight(weight, room));
   } else if (node.op == Op::kLinearF32) {
     const LinearF32Shape shape = linear_f32_shape(graph, id);
-    pack(choose_linear_f32(shape, ceiling), shape, decode_weight(weight).data());
+    pack(choose_linear_f32(shape, ceiling), shape, real_weight(weight, room));
   } else if (node.op == Op::kConvU8) {
     const ConvU8Shape shape = conv_u8_shape(graph, id, bound);
     pack(choose_conv_u8(shape, ceiling), shape, weight.as<std::uint8_t>(),

@@ -65,13 +65,16 @@ def image_paths(given: Sequence[Path]) -> list[Path]:
 
 
 def answer(session: "Session", path: Path, top: int) -> list[dict[str, Any]]:
-    """The `top` classes of one image, likeliest first: index, label, probability."""
+    """The `top` classes of one image, likeliest first: index, label, probability, logit.
+
+    The logit has the bits that docs/format.md promises; the probability is for people.
+    """
     import numpy as np
 
     from reactnet.images import load_image
 
     pixels = load_image(path, session.input_shape[2])
-    logits = session.run(session.preprocess(pixels)[None])[0].astype(np.float64)
+    logits = session.run(session.preprocess(pixels)[None])[0].astype(np.float64)  # exact
     if not np.isfinite(logits).all():
         raise ReactnetError(
             f"{path}: the network answers with numbers that are not finite",
@@ -81,7 +84,12 @@ def answer(session: "Session", path: Path, top: int) -> list[dict[str, Any]]:
     probabilities = weights / weights.sum()
     names = session.class_names
     return [
-        {"index": int(k), "label": names[k] if names else str(k), "probability": float(probabilities[k])}
+        {
+            "index": int(k),
+            "label": names[k] if names else str(k),
+            "probability": float(probabilities[k]),
+            "logit": float(logits[k]),
+        }
         for k in np.argsort(-logits, kind="stable")[:top]
     ]
 
