@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reactnet.errors import ReactnetError
-from reactnet.models import create_model
+from reactnet.models import create_model, model_info
 from reactnet.models.registry import MAX_WIDTH, Option
 from reactnet.nn import binarized
 from reactnet.train.checkpoint import KIND, read_checkpoint, write_checkpoint
@@ -74,7 +74,10 @@ def load_model(path: str | Path, *, phase: str | None = None) -> nn.Module:
 def _check_fit(path: Path, tensors: Mapping[str, Tensor], card: ModelCard) -> None:
     """Raise unless the weights are those of the card's model, before memory is spent on what the card asks for."""
     with torch.device("meta"):
-        model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
+        try:
+            model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
+        except ReactnetError as error:
+            raise ReactnetError(f"{path}: {error.problem}", hint=error.hint) from error
         try:
             model.load_state_dict({key: torch.empty_like(value, device="meta") for key, value in tensors.items()})
         except RuntimeError as error:
@@ -102,6 +105,8 @@ def read_weights(path: Path, *, phase: str | None = None) -> tuple[dict[str, Ten
         )
     try:
         card = _from_strings(metadata)
+    except ReactnetError as error:
+        raise ReactnetError(f"{path}: {error.problem}", hint=error.hint) from error
     except (KeyError, ValueError, RecursionError) as error:
         raise ReactnetError(f"{path}: its metadata is incomplete: {error}", hint="use another copy") from error
     return tensors, card
@@ -166,8 +171,9 @@ def _from_strings(metadata: Mapping[str, str]) -> ModelCard:
     preprocessing, provenance = found["preprocessing"], found["provenance"]
     if not (isinstance(preprocessing, dict) and isinstance(provenance, dict) and isinstance(options, dict)):
         raise ValueError("preprocessing, provenance and options are not all JSON objects")
-    if not all(isinstance(value, str | int | float) for value in options.values()):
-        raise ValueError("an option is no plain value")
+    for option, value in options.items():
+        if option not in model_info(metadata["model"]).options or not isinstance(value, str | int | float):
+            raise ValueError(f"option {option[:80]!r} is no option of {metadata['model'][:80]!r}, or no plain value")
     _texts("provenance", list(provenance.values()))
     height, width, channels = _sides("image_size", found["image_size"], 3)
     resize = preprocessing["resize"]
