@@ -1,5 +1,6 @@
 """Threads that work ahead: decoding and resizing leave Python's lock to others, so threads are enough."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,3 +30,9 @@ def in_order(function: Callable[[Job], Result], jobs: Iterable[Job], *, workers:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 1 if found is None else found

@@ -5,6 +5,7 @@ from reactnet.data.config import DataConfig as DataConfig
 from reactnet.train.card import ModelCard as ModelCard
 from reactnet.train.card import load_model as load_model
 from reactnet.train.card import save_model as save_model
+from reactnet.train.default_recipe import default_recipe as default_recipe
 from reactnet.train.distill import cross_entropy as cross_entropy
 from reactnet.train.distill import distributional_loss as distributional_loss
 from reactnet.train.events import Event as Event
@@ -27,6 +28,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "cross_entropy",
+    "default_recipe",
     "distributional_loss",
     "dump_recipe",
     "load_model",

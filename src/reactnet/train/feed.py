@@ -18,7 +18,7 @@ from reactnet.data.crop import centre_crop, random_resized_crop
 from reactnet.data.layout import take
 from reactnet.data.mixing import mix, mixing_of, partners
 from reactnet.data.transforms import Pixels, draw
-from reactnet.data.workers import in_order
+from reactnet.data.workers import in_order, processors
 from reactnet.errors import ReactnetError
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ OnBadImage = Literal["stop", "skip"]
 _ORDER, _VALIDATION, _CALIBRATION = 1000, 1001, 1003
 VALIDATION_SHARE = 5  # one image of so many
 FILES_A_JOB, IMAGES_A_JOB = 16, 256  # how many a worker prepares at a time: image files, images in memory
+MAX_WORKERS = 8
 MAX_SUBSTITUTES = 1000  # unreadable images in a row
 
 
@@ -299,15 +300,21 @@ class Feed:
         )
 
 
-def open_feed(config: DataConfig, root: Path | None, *, on_bad_image: OnBadImage = "stop", workers: int = 0) -> Feed:
+def open_feed(
+    config: DataConfig, root: Path | None, *, on_bad_image: OnBadImage = "stop", workers: int | None = None
+) -> Feed:
     """Load the data set of a recipe; `root` is its folder, for those that do not come with a package.
+
+    Without `workers`, there is a thread for each processor, up to eight, where images are decoded, and none else.
 
     Raises ReactnetError where a folder is needed and none is given, where one is given that would be ignored, and
     where there is nothing to measure on.
     """
-    if workers < 0:
-        raise ReactnetError(f"workers: {workers}", hint="give 0 or more threads")
+    if workers is not None and workers < 0:
+        raise ReactnetError(f"workers is {workers}", hint="give 0 or more threads")
     parts = open_split(config, root)
+    if workers is None:
+        workers = 0 if isinstance(parts.train, ImageSet) else min(processors(), MAX_WORKERS)
     everyone = np.arange(len(parts.train), dtype=np.int64)
     options = (parts.mean, parts.std, workers, on_bad_image)
     if config.evaluate_on == "test":

@@ -42,7 +42,7 @@ def train(
     progress: Progress | None = None,
     device: str = "cpu",
     data_root: str | Path | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     on_bad_image: OnBadImage = "stop",
 ) -> Path:
     """Train every phase of `recipe` into the run folder `out`, and return its path.
@@ -50,8 +50,9 @@ def train(
     A folder that holds the beginning of this very run is resumed, and ends with the same bits as a run that was never
     stopped; one that holds all of it is left as it is. `progress` is called with each event (see `events.py`).
 
-    `workers` threads decode and augment images ahead of the steps; their number changes no result. An image that cannot
-    be read stops the run, or with `on_bad_image = "skip"` another stands in for it, and it is counted.
+    `workers` threads decode and augment images ahead of the steps; their number changes no result, and None chooses it.
+    An image that cannot be read stops the run, or with `on_bad_image = "skip"` another stands in for it, and it is
+    counted.
 
     Raises ReactnetError for a folder that holds another recipe or a run on other images, a loss that is not finite, an
     image that cannot be read, or a full disk. On SIGTERM or Ctrl-C the state is saved and `Interrupted`, a
