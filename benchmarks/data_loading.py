@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -61,18 +62,17 @@ def write_files(root: Path, count: int) -> None:
     generator = np.random.default_rng(0)
     shards = [root / "shards" / f"train-{number:04}.tar" for number in range(4)]
     shards[0].parent.mkdir(parents=True)
-    opened = [tarfile.open(shard, "w") for shard in shards]  # closed below
-    for number in range(count):
-        data, label = jpeg(generator), number % 10
-        path = root / "folders" / f"class {label}" / f"{number:05}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        for name, content in ((f"{number:05}.jpg", data), (f"{number:05}.cls", str(label).encode())):
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            opened[number % 4].addfile(info, io.BytesIO(content))
-    for tar in opened:
-        tar.close()
+    with ExitStack() as stack:
+        opened = [stack.enter_context(tarfile.open(shard, "w")) for shard in shards]
+        for number in range(count):
+            data, label = jpeg(generator), number % 10
+            path = root / "folders" / f"class {label}" / f"{number:05}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            for name, content in ((f"{number:05}.jpg", data), (f"{number:05}.cls", str(label).encode())):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                opened[number % 4].addfile(info, io.BytesIO(content))
 
 
 def in_memory(size: tuple[int, int, int], count: int) -> Feed:
