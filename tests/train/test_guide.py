@@ -9,6 +9,7 @@ import pytest
 
 from reactnet.cli.main import make_app
 from reactnet.cli.train import read_overrides
+from reactnet.models import list_models
 from reactnet.report import alerts
 from reactnet.train import load_recipe
 
@@ -20,14 +21,17 @@ COMMANDS = re.findall(r"^reactnet .*$", PAGE, flags=re.MULTILINE)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_understood(command: str) -> None:
     verb, bound, _ = make_app().parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
-    assert verb.__name__ in ("train", "report")
+    assert verb.__name__ in ("train", "report", "eval_", "compile_")
     if verb.__name__ == "train":
         recipe, *overrides = bound.args
-        load_recipe(ROOT / recipe, read_overrides(overrides))
+        if recipe.endswith(".toml"):
+            load_recipe(ROOT / recipe, read_overrides(overrides))
+        else:
+            assert recipe in list_models()
 
 
-def test_there_are_commands_of_both_kinds() -> None:
-    assert {command.split()[1] for command in COMMANDS} == {"train", "report"}
+def test_there_are_commands_of_each_kind() -> None:
+    assert {command.split()[1] for command in COMMANDS} == {"train", "report", "eval", "compile"}
 
 
 @pytest.mark.parametrize(
