@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -37,30 +38,39 @@ def train(
     teacher: Annotated[
         str | None, Parameter(help="Without a recipe: torchvision/NAME, file:PATH or none, not the model's own twin.")
     ] = None,
-    device: Annotated[str, Parameter(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+    device: Annotated[str, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps.")] = "cpu",
     workers: Annotated[
         int | None, Parameter(help="Threads that decode and augment images ahead; their number changes no result.")
     ] = None,
     on_bad_image: Annotated[
         Literal["stop", "skip"], Parameter(help="What to do with an image that cannot be read; skip counts them.")
     ] = "stop",
+    save_every: Annotated[
+        int | None, Parameter(help="Save the state every so many steps. Without it, every five minutes.")
+    ] = None,
 ) -> None:
     """Train a model, phase by phase, as a recipe says; or any model on any folder of images."""
     from reactnet.train import train as train_recipe
+    from reactnet.train.meeting import started
 
     if out is None:
         out = Path("runs") / Path(recipe).stem
     loaded = open_recipe(recipe, out, data, read_overrides(overrides), teacher=teacher, device=device)
+    train_here = partial(
+        train_recipe,
+        loaded,
+        out,
+        device=device,
+        data_root=data,
+        workers=workers,
+        on_bad_image=on_bad_image,
+        save_every=save_every,
+    )
+    if not started().main:
+        train_here()
+        return
     with TrainingBars() as bars:
-        folder = train_recipe(
-            loaded,
-            out,
-            progress=bars,
-            device=device,
-            data_root=data,
-            workers=workers,
-            on_bad_image=on_bad_image,
-        )
+        folder = train_here(progress=bars)
     print(folder)
 
 
@@ -110,9 +120,8 @@ def read_overrides(tokens: Sequence[str]) -> dict[str, object]:
             )
         key, given, text = token[2:].partition("=")
         if "." not in key and key not in TOP_KEYS:
-            close = difflib.get_close_matches(
-                key, [*TOP_KEYS, "out", "data", "device", "teacher", "workers", "on-bad-image"], n=1
-            )
+            options = [*TOP_KEYS, "out", "data", "device", "teacher", "workers", "on-bad-image", "save-every"]
+            close = difflib.get_close_matches(key, options, n=1)
             hint = f"did you mean --{close[0]}?" if close else "give a key of the recipe as --TABLE.KEY VALUE"
             raise ReactnetError(f"reactnet train: unknown option --{key}", hint=hint)
         if not given:

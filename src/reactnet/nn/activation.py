@@ -1,5 +1,6 @@
 """The activations of binary networks: signs, plain and with a learned threshold, and a PReLU that is moved about."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -28,7 +29,8 @@ class _Binarizer(nn.Module):
     """What `Sign` and `RSign` share: the switch, and the gradient with what it needs to know.
 
     `mean_square` is a running statistic of training with "quadratic_rms", 0 before its first batch, which sets it. It
-    is not in the state dict, since nothing but the gradient depends on it; `gradient_state` saves it.
+    is not in the state dict, since nothing but the gradient depends on it; `gradient_state` saves it. `join`, where it
+    is set, makes the mean over all processes of one process's mean and the number of values in it.
     """
 
     mean_square: Tensor
@@ -38,6 +40,7 @@ class _Binarizer(nn.Module):
         self.window = window
         self.gradient = gradient
         self.binarize = True
+        self.join: Callable[[Tensor, int], Tensor] | None = None
         self.register_buffer("mean_square", torch.zeros(()), persistent=False)
 
     def _sign(self, x: Tensor, shift: Tensor | None) -> Tensor:
@@ -49,14 +52,19 @@ class _Binarizer(nn.Module):
         if self.gradient == "quadratic_rms":
             if self.training and torch.is_grad_enabled():
                 self._measure(x, shift)
-            rms = torch.where(self.mean_square > 0, self.mean_square, 1).sqrt()
-            return note_one_bit(shifted_sign(x, shift, window=rms * self.window))
+            return note_one_bit(shifted_sign(x, shift, window=self._reach()))
         return note_one_bit(shifted_sign(x, shift, window=self.window, curve=self.gradient))
+
+    def _reach(self) -> Tensor:
+        return torch.where(self.mean_square > 0, self.mean_square, 1).sqrt() * self.window
 
     @torch.no_grad()
     def _measure(self, x: Tensor, shift: Tensor | None) -> None:
-        moved = (x if shift is None else x + shift.view(1, -1, 1, 1)).float()
+        moved = x if shift is None else x + shift.view(1, -1, 1, 1)
+        moved = moved.to(torch.promote_types(moved.dtype, torch.float32))
         now = moved.square().mean()
+        if self.join is not None:
+            now = self.join(now, moved.numel())
         before = self.mean_square
         self.mean_square.copy_(torch.where(before > 0, before + MOMENTUM * (now - before), now))
 

@@ -21,8 +21,10 @@ def not_finite(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
     return [name for name, tensor in tensors if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
 
 
-def where_not_finite(model: nn.Module, images: Tensor, autocast: Callable[[], AbstractContextManager[object]]) -> str:
-    """Where a forward pass of `images` first meets a value that is not finite, in words.
+def where_not_finite(
+    model: nn.Module, images: Tensor, autocast: Callable[[], AbstractContextManager[object]]
+) -> str | None:
+    """Where a forward pass of `images` first meets a value that is not finite, in words; None if nowhere.
 
     The pass is run again with a hook on every layer, so it must be repeatable: seed torch as for the first. Buffers are
     as before afterwards.
@@ -54,4 +56,4 @@ def where_not_finite(model: nn.Module, images: Tensor, autocast: Callable[[], Ab
         with torch.no_grad():
             for name, buffer in model.named_buffers():
                 buffer.copy_(buffers[name])
-    return f"it began in {first[0]}" if first else "it began in the loss: every layer's output is finite"
+    return f"it began in {first[0]}" if first else None

@@ -121,7 +121,11 @@ class RunFolder:
             raise self.full(last, error.problem.rpartition(": ")[2]) from error
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The last state that is whole, or None if there is none. A torn one is named in a warning."""
+        """The last state that is whole, or None if none was saved yet. A torn one is named in a warning.
+
+        Raises ReactnetError if there are states and none is whole.
+        """
+        torn = []
         for name in ("next", "last", "previous"):
             file = self.path / f"{name}.safetensors"
             if not file.exists():
@@ -129,8 +133,10 @@ class RunFolder:
             try:
                 tensors, metadata = read_checkpoint(file)
             except ReactnetError as error:
-                _log.warning("%s; the state before it is used", error.problem)
+                torn.append(error.problem)
                 continue
+            for problem in torn:
+                _log.warning("%s; the state before it is used", problem)
             state = _state(file, metadata)
             if "log_sizes" not in state:
                 raise ReactnetError(
@@ -138,6 +144,11 @@ class RunFolder:
                     hint="finish the run with that version, or begin anew in an empty folder",
                 )
             return tensors, state
+        if torn:
+            raise ReactnetError(
+                f"{self.path}: no state of the run is whole: {'; '.join(torn)}",
+                hint="restore one from a backup, or begin anew in an empty folder",
+            )
         return None
 
     def remove_states(self) -> None:
@@ -213,6 +224,8 @@ def open_run_folder(path: Path, recipe: Recipe) -> Iterator[RunFolder]:
         except BlockingIOError as error:
             raise ReactnetError(f"{path}: another process trains in it", hint="wait, or give another --out") from error
         folder = RunFolder(path)
+        for left in path.rglob("*.tmp"):  # by a process that was killed as it wrote
+            left.unlink(missing_ok=True)
         if not file.exists():
             folder.write(RECIPE, dump_recipe(recipe))
         yield folder

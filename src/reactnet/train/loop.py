@@ -13,6 +13,7 @@ from reactnet.train.determinism import seed_for
 from reactnet.train.events import StepEnd
 from reactnet.train.feed import Batch, Feed
 from reactnet.train.finite import NotFiniteError, not_finite
+from reactnet.train.parallel import World
 from reactnet.train.phase import Phase
 from reactnet.train.recalibrate import BATCH as CALIBRATION_BATCH
 from reactnet.train.recalibrate import recalibrate
@@ -67,6 +68,11 @@ class Loop:
         return self.update.model
 
     @property
+    def world(self) -> World:
+        """The processes that train together."""
+        return self.update.world
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps in each epoch."""
         return self.feed.steps_per_epoch(self.phase.batch_size)
@@ -90,12 +96,14 @@ class Loop:
             batch_size=self.phase.batch_size,
             augment=self.phase.augment,
             start=self.position.step,
+            shard=self.world.shard,
             progress=self.position.epoch / self.phase.epochs,
         )
         for batch in batches:
-            if stop.requested:
+            if self.world.any(stop.requested):
                 raise Interrupted(f"stopped in phase {self.name}, epoch {self.position.epoch}")
             on_step(self._step(batch, last_good))
+        self.world.share(self.model.buffers())
         broken = not_finite(self.model.state_dict().items())
         if broken:
             raise self._not_finite(f"{broken[0]!r} of the model is not finite", self.steps_per_epoch - 1, last_good)
@@ -121,14 +129,20 @@ class Loop:
     def evaluate(self, stop: Stop) -> float:
         """Top-1 on the feed's evaluation images, in float32, as a fraction. Raises Interrupted as `train_epoch`."""
         self.model.eval()
+        rank, size = self.world.shard
+        batches = self.feed.evaluation_batches(EVALUATION_BATCH, shard=(rank, size))
         correct = images = 0
         with torch.no_grad():
-            for batch in self.feed.evaluation_batches(EVALUATION_BATCH):
-                if stop.requested:
+            # As many rounds in every process, also in those that have no batch in the last one.
+            for _ in range(0, len(self.feed.evaluation), size * EVALUATION_BATCH):
+                if self.world.any(stop.requested):
                     raise Interrupted(f"stopped in phase {self.name}, after epoch {self.position.epoch}")
-                answers = self.model(batch.images.to(self.device)).argmax(dim=1)
-                correct += int((answers == batch.labels.to(self.device)).sum())
-                images += len(batch.labels)  # not all of them, where unreadable ones are skipped
+                batch = next(batches, None)
+                if batch is not None:
+                    answers = self.model(batch.images.to(self.device)).argmax(dim=1)
+                    correct += int((answers == batch.labels.to(self.device)).sum())
+                    images += len(batch.labels)  # not all of them, where unreadable ones are skipped
+        correct, images = map(int, self.world.sum([correct, images]))
         if images == 0:
             raise ReactnetError(
                 f"data: none of {len(self.feed.evaluation)} images to measure on can be decoded",

@@ -57,6 +57,7 @@ class Phase:
     binary_learning_rate: float | None = None
     clip_grad_norm: float | None = None
     accumulate: int | None = None
+    sync_batch_norm: bool = False
     ema_decay: float | None = None
     activation_gradient: Literal["quadratic", "identity", "quadratic_rms"] | None = None
     activation_window: float | None = None

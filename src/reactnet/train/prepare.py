@@ -14,8 +14,10 @@ from reactnet.train.determinism import seed_for
 from reactnet.train.ema import Average
 from reactnet.train.feed import Feed
 from reactnet.train.hand_over import HandOver, hand_over
+from reactnet.train.joined_norm import join_statistics
 from reactnet.train.loop import Loop
 from reactnet.train.optimizer import make_optimizer
+from reactnet.train.parallel import ALONE, World, check_pieces
 from reactnet.train.recipe import Recipe
 from reactnet.train.start import head_keys, read_start
 from reactnet.train.step import Step
@@ -32,6 +34,7 @@ def make_loop(
     checkpoint: Callable[[str], Path],
     *,
     resumed: bool,
+    world: World = ALONE,
 ) -> tuple[Loop, HandOver | None]:
     """Phase `index` of a recipe, at its beginning; `checkpoint` says where an earlier phase's weights are.
 
@@ -39,22 +42,28 @@ def make_loop(
     """
     name = tuple(recipe.phases)[index]
     phase, computing = recipe.phases[name], recipe.computing
+    check_pieces(len(feed.members), feed.steps_per_epoch(phase.batch_size), world)
     model, handed = _make_model(recipe, index, feed, checkpoint, resumed=resumed)
     model.to(device)
+    # Machines may draw other numbers from one seed.
+    world.share([*model.parameters(), *model.buffers()])
     if computing.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     teachers = [
         teacher.to(device, channels_last=computing.channels_last) for teacher in load_teachers(phase, feed, checkpoint)
     ]
+    optimizer = make_optimizer(model, phase)
+    join_statistics(model, world, norms=phase.sync_batch_norm)
     update = Step(
         model=model,
         phase=phase,
         computing=computing,
-        optimizer=make_optimizer(model, phase),
+        optimizer=optimizer,
         teachers=teachers,
         device=device,
         steps_per_epoch=feed.steps_per_epoch(phase.batch_size),
         average=None if phase.ema_decay is None else Average(model, phase.ema_decay),
+        world=world,
     )
     first_epoch = sum(earlier.epochs for earlier in list(recipe.phases.values())[:index])
     return Loop(name, phase, recipe.seed, first_epoch, update, feed, device), handed

@@ -1,11 +1,14 @@
 """A whole run: the phases of a recipe in order, each handing over to the next, into a run folder."""
 
 import importlib.metadata
+import json
 import logging
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,15 @@ from reactnet.errors import ReactnetError
 from reactnet.models import check_image_size
 from reactnet.train.card import make_card, save_model
 from reactnet.train.determinism import reproducible
-from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd
+from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, Progress, RunBegin, RunEnd, StepEnd
 from reactnet.train.feed import Feed, OnBadImage, open_feed
 from reactnet.train.folder import VITALS, RunFolder, open_run_folder
+from reactnet.train.follower import FollowerFolder
 from reactnet.train.hand_over import HandOver
 from reactnet.train.histograms import activation_histograms
 from reactnet.train.loop import Loop, timed_epoch
+from reactnet.train.meeting import processes
+from reactnet.train.parallel import World
 from reactnet.train.prepare import make_loop
 from reactnet.train.recipe import Recipe, dump_recipe
 from reactnet.train.stop import Interrupted, Stop, stop_on_signals
@@ -31,6 +37,8 @@ from reactnet.train.vitals import IMAGES as VITAL_IMAGES
 from reactnet.train.vitals import Vitals
 
 _log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 300.0  # between two states within an epoch
 
 State = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 
@@ -44,11 +52,15 @@ def train(
     data_root: str | Path | None = None,
     workers: int | None = None,
     on_bad_image: OnBadImage = "stop",
+    save_every: int | None = None,
 ) -> Path:
     """Train every phase of `recipe` into the run folder `out`, and return its path.
 
     A folder that holds the beginning of this very run is resumed, and ends with the same bits as a run that was never
     stopped; one that holds all of it is left as it is. `progress` is called with each event (see `events.py`).
+
+    The state is saved after each epoch and, within one, every `save_every` steps, or every five minutes. Processes
+    that torchrun started train together (see `parallel.py`); the first of them writes, and calls `progress`.
 
     `workers` threads decode and augment images ahead of the steps; their number changes no result, and None chooses it.
     An image that cannot be read stops the run, or with `on_bad_image = "skip"` another stands in for it, and it is
@@ -58,34 +70,76 @@ def train(
     image that cannot be read, or a full disk. On SIGTERM or Ctrl-C the state is saved and `Interrupted`, a
     KeyboardInterrupt, raised.
     """
+    if save_every is not None and save_every < 1:
+        raise ReactnetError(f"save_every is {save_every}", hint="give a number of steps above 0")
     out = Path(out)
     tell = (lambda event: None) if progress is None else progress
-    where = _device(device)
     root = None if data_root is None else Path(data_root)
-    feed = open_feed(recipe.data, root, on_bad_image=on_bad_image, workers=workers)
-    check_image_size(recipe.model, feed.image_size)
-    with open_run_folder(out, recipe) as folder, reproducible(recipe.threads, where), stop_on_signals() as stop:
-        if folder.info().get("finished") is True:
-            tell(RunEnd(out, trained=False))
-            return out
-        writer = find_writer()
-        folder.update_info(tensorboard=NOT_WRITTEN if writer is None else f"{FOLDER}/")
-        with tensorboard(writer, out, {name: phase.epochs for name, phase in recipe.phases.items()}) as write:
-
-            def tell_both(event: Event) -> None:
-                write(event)
-                tell(event)
-
-            _Run(recipe, folder, feed, where, tell_both, stop).run()
-    tell(RunEnd(out, trained=True))
+    with processes(device) as (world, where):
+        feed = open_feed(recipe.data, root, on_bad_image=on_bad_image, workers=workers)
+        check_image_size(recipe.model, feed.image_size)
+        _check_same(world, recipe, feed)
+        with (
+            _folder(out, recipe, world) as folder,
+            reproducible(recipe.threads, where),
+            stop_on_signals(patient=world.size > 1) as stop,
+            _told(tell, recipe, folder, world) as tell_all,
+        ):
+            trained = not world.any(folder.info().get("finished") is True)
+            if trained:
+                _Run(recipe, folder, feed, where, tell_all, stop, world, save_every).run()
+            folder.remove_states()  # a finished run has nothing to resume, also one that was killed just then
+        if world.main:
+            tell(RunEnd(out, trained=trained))
     return out
+
+
+def _check_same(world: World, recipe: Recipe, feed: Feed) -> None:
+    """Processes may be on machines of which one has an older copy of something."""
+    if world.size > 1:
+        versions = "\n".join(f"{name} {version}" for name, version in _versions().items())
+        world.check_same({"recipe": dump_recipe(recipe), "version": versions, "data set": feed.fingerprint()})
+
+
+@contextmanager
+def _folder(path: Path, recipe: Recipe, world: World) -> Iterator[RunFolder]:
+    """The run folder, which the first process opens and holds, and the others look into once it is there."""
+    with ExitStack() as stack:
+        opened = world.main_first(lambda: stack.enter_context(open_run_folder(path, recipe)))
+        yield FollowerFolder(path) if opened is None else opened
+
+
+@contextmanager
+def _told(tell: Progress, recipe: Recipe, folder: RunFolder, world: World) -> Iterator[Progress]:
+    """Who hears of events: in the first process the caller and TensorBoard, where that is installed; else nobody."""
+    if not world.main:
+        yield lambda event: None
+        return
+    writer = find_writer()
+    if folder.info().get("finished") is not True:
+        folder.update_info(tensorboard=NOT_WRITTEN if writer is None else f"{FOLDER}/")
+    with tensorboard(writer, folder.path, {name: phase.epochs for name, phase in recipe.phases.items()}) as write:
+
+        def tell_both(event: Event) -> None:
+            write(event)
+            tell(event)
+
+        yield tell_both
 
 
 class _Run:
     """The state of one call of `train`."""
 
     def __init__(
-        self, recipe: Recipe, folder: RunFolder, feed: Feed, device: torch.device, tell: Progress, stop: Stop
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        feed: Feed,
+        device: torch.device,
+        tell: Progress,
+        stop: Stop,
+        world: World,
+        save_every: int | None,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
@@ -93,11 +147,16 @@ class _Run:
         self.device = device
         self.tell = tell
         self.stop = stop
+        self.world = world
+        self.save_every = save_every
+        self.saved_at = time.monotonic()
         self.names = tuple(recipe.phases)
 
     def run(self) -> None:
         """Every phase that is not finished yet."""
         saved = self.folder.load_state()
+        at = "a new run" if saved is None else json.dumps(saved[1], sort_keys=True)
+        self.world.check_same({"state in the run folder": at})  # and nobody writes before all have read
         if saved is None:
             # Nothing can be resumed: what a run that was stopped before its first epoch logged is not kept.
             self.folder.cut_logs({})
@@ -112,7 +171,7 @@ class _Run:
         for index in range(first, len(self.names)):
             self._run_phase(index, saved if index == first else None)
         self.folder.update_info(finished=True)
-        self.folder.remove_states()
+        self.world.wait()
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         sizes = state["log_sizes"]
@@ -124,9 +183,11 @@ class _Run:
             )
 
     def _compare_versions(self) -> None:
-        began, now = self.folder.info().get("versions"), _versions()
-        if began != now:
-            _log.warning("%s: began with %s, goes on with %s: bits may differ", self.folder.path, began, now)
+        info = self.folder.info()
+        before = {"versions": info.get("versions"), "processes": info.get("processes", 1), "device": info.get("device")}
+        now = {"versions": _versions(), "processes": self.world.size, "device": str(self.device)}
+        if before != now and self.world.main:
+            _log.warning("%s: began with %s, goes on with %s: bits may differ", self.folder.path, before, now)
 
     def _compare_data(self) -> None:
         before, now = self.folder.info()["data"], self._data_info()
@@ -139,7 +200,13 @@ class _Run:
 
     def _run_phase(self, index: int, saved: State | None) -> None:
         loop, handed = make_loop(
-            self.recipe, index, self.feed, self.device, self.folder.checkpoint, resumed=saved is not None
+            self.recipe,
+            index,
+            self.feed,
+            self.device,
+            self.folder.checkpoint,
+            resumed=saved is not None,
+            world=self.world,
         )
         if saved is not None:
             self._restore(saved, loop.restore)
@@ -149,9 +216,15 @@ class _Run:
         if saved is not None:
             self._restore(saved, lambda tensors, _: vitals.restore(tensors))
         self.tell(self._phase_begin(loop, handed))
+
+        def on_step(event: StepEnd) -> None:
+            self.tell(event)
+            if self._due(event.step):
+                self._save(loop, vitals)
+
         try:
             while not loop.done:
-                record = timed_epoch(loop, self.stop, self.tell, self.folder.last_good)
+                record = timed_epoch(loop, self.stop, on_step, self.folder.last_good)
                 seen = {**{key: record[key] for key in ("phase", "epoch", "step")}, **vitals.measure()}
                 self.folder.append_log(record)
                 self.folder.append_log(seen, VITALS)
@@ -159,6 +232,7 @@ class _Run:
                 self.tell(EpochEnd(loop.name, loop.position.epoch - 1, record, seen))
         except Interrupted:
             self._save(loop, vitals)
+            self.world.wait()  # if that failed, all are to know
             raise
         self.folder.write_histograms(loop.name, activation_histograms(loop.model, vitals.images))
         self._finish_phase(loop)
@@ -183,11 +257,25 @@ class _Run:
         phase = loop.phase
         return PhaseBegin(loop.name, phase.binarize, phase.epochs, loop.steps_per_epoch, at.epoch, at.step, handed)
 
+    def _due(self, step: int) -> bool:
+        """Whether the state is to be saved after that step of an epoch."""
+        if not self.world.main:
+            return False
+        if self.save_every is not None:
+            return step % self.save_every == 0
+        return time.monotonic() - self.saved_at >= SAVE_SECONDS
+
     def _save(self, loop: Loop, vitals: Vitals) -> None:
+        self.saved_at = time.monotonic()
         tensors, state = loop.state()
         self.folder.save_state({**tensors, **vitals.tensors()}, {**state, "log_sizes": self.folder.log_sizes()})
 
     def _finish_phase(self, loop: Loop) -> None:
+        if self.world.main:
+            self._write_weights(loop)
+        self.world.wait()  # the next phase reads them
+
+    def _write_weights(self, loop: Loop) -> None:
         info = self.folder.info()
         data = info["data"]
         provenance = {
@@ -244,6 +332,7 @@ class _Run:
             "versions": _versions(),
             "device": str(self.device),
             "threads": self.recipe.threads,
+            "processes": self.world.size,
             "data": self._data_info(),
             "image_size": list(self.feed.image_size),
             "preprocessing": preprocessing,
@@ -258,15 +347,6 @@ def _in_words(saved: State | None) -> str | None:
         return None
     at = saved[1]["position"]
     return f"phase {saved[1]['phase']}, epoch {at['epoch']}, step {at['step']}"
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ReactnetError(f"device {name!r}: {str(error).splitlines()[0]}", hint="give --device cpu") from error
-    return device
 
 
 def _versions() -> dict[str, str]:

@@ -14,7 +14,9 @@ from reactnet.train.distill import phase_loss
 from reactnet.train.ema import Average
 from reactnet.train.feed import Batch
 from reactnet.train.finite import NotFiniteError, where_not_finite
+from reactnet.train.joined_norm import apart
 from reactnet.train.optimizer import latent_weights
+from reactnet.train.parallel import ALONE, World
 from reactnet.train.phase import Phase
 from reactnet.train.recipe import Computing
 from reactnet.train.schedule import learning_rate_at
@@ -52,6 +54,7 @@ class Step:
     device: torch.device
     steps_per_epoch: int
     average: Average | None = None
+    world: World = ALONE
     forward: nn.Module = field(init=False)
     scaler: torch.amp.GradScaler | None = field(init=False, default=None)
 
@@ -86,18 +89,24 @@ class Step:
         """Update the model by one batch, as the step of that number; layers that draw do so from `seed`.
 
         A batch in pieces has the gradient of the whole one, up to rounding, but for batch norm, whose statistics are
-        those of a piece. Raises NotFiniteError, before anything is updated, if the loss is not finite.
+        those of a piece. With several processes, `batch` is this one's piece of a batch, and the outcome is that of all
+        of it. Raises NotFiniteError, in all of them and before anything is updated, if the loss is not finite.
         """
+        seed += self.world.rank
         torch.manual_seed(seed)
+        (images,) = self.world.sum([len(batch.labels)])
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(group["base"], number)
         self.optimizer.zero_grad()
         loss, correct = 0.0, 0
-        for piece, share in self._pieces(batch):
+        for piece in self._pieces(batch):
+            share = len(piece.labels) / images
             value, right = self._forward_backward(piece, share, seed)
             loss, correct = loss + value * share, correct + right
+        self.world.sum_gradients(self.model.parameters())
         self._update(number)
-        return Outcome(loss, correct, len(batch.labels), batch.skipped)
+        loss, right_of_all, skipped = self.world.sum([loss, correct, batch.skipped])
+        return Outcome(loss, int(right_of_all), int(images), int(skipped))
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of a training step."""
@@ -134,16 +143,15 @@ class Step:
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
 
-    def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
-        """The micro-batches of a batch on the device, equal to within one image, each with its share of the images."""
+    def _pieces(self, batch: Batch) -> Iterator[Batch]:
+        """The micro-batches of a batch on the device, equal to within one image."""
         count = min(self.phase.micro_batches, len(batch.labels))
         images, labels = batch.images.tensor_split(count), batch.labels.tensor_split(count)
         others = [None] * count if batch.other_labels is None else list(batch.other_labels.tensor_split(count))
         layout = torch.channels_last if self.computing.channels_last else torch.preserve_format
         for some, mine, other in zip(images, labels, others, strict=True):
             there = None if other is None else other.to(self.device)
-            piece = Batch(some.to(self.device, memory_format=layout), mine.to(self.device), there, batch.mix)
-            yield piece, len(mine) / len(batch.labels)
+            yield Batch(some.to(self.device, memory_format=layout), mine.to(self.device), there, batch.mix)
 
     def _forward_backward(self, piece: Batch, share: float, seed: int) -> tuple[float, int]:
         with self.autocast():
@@ -151,8 +159,8 @@ class Step:
             told = [teacher(piece.images) for teacher in self.teachers]
         loss = phase_loss(self.phase, logits, told, piece.labels, piece.other_labels, piece.mix)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NotFiniteError(value, self._where(piece.images, told, seed))
+        if self.world.any(not math.isfinite(value)):
+            raise self._not_finite(value, piece.images, told, seed)
         if share != 1:
             loss = loss * share
         if self.scaler is not None:
@@ -160,7 +168,22 @@ class Step:
         loss.backward()  # type: ignore[no-untyped-call]
         return value, int((logits.argmax(dim=1) == piece.labels).sum())
 
-    def _where(self, images: Tensor, told: Sequence[Tensor], seed: int) -> str:
+    def _not_finite(self, value: float, images: Tensor, told: Sequence[Tensor], seed: int) -> NotFiniteError:
+        """The error for a loss that is not finite in some process, the same in all of them.
+
+        Each looks into its own piece. Where norms are joined, one process's NaN is soon everyone's: who knows where it
+        began is believed.
+        """
+        bad = not math.isfinite(value)
+        with apart(self.model):
+            where = self._where(images, told, seed) if bad else None
+        found = self.world.first(None if where is None else (value, where))
+        if found is None:
+            found = self.world.first((value, "it began in the loss: every layer's output is finite") if bad else None)
+        assert found is not None
+        return NotFiniteError(*found)
+
+    def _where(self, images: Tensor, told: Sequence[Tensor], seed: int) -> str | None:
         for teacher, logits in zip(self.teachers, told, strict=True):
             if not bool(logits.isfinite().all()):
                 return f"it began in the teacher {teacher.name!r}, whose logits are not finite"

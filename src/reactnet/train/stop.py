@@ -19,8 +19,11 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals(*, patient: bool = False) -> Iterator[Stop]:
     """Let SIGTERM and SIGINT request a stop; a second one acts as before, so that a hung run can still be ended.
+
+    A `patient` one takes no notice of further signals: torchrun sends its processes a second one at once, in the middle
+    of saving, and kills them if they take too long.
 
     Signals are handled by the main thread only: in any other, nothing is changed and the stop is never requested.
     """
@@ -32,7 +35,8 @@ def stop_on_signals() -> Iterator[Stop]:
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.requested = True
-        signal.signal(number, before[signal.Signals(number)])
+        if not patient:
+            signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, request)
