@@ -38,8 +38,9 @@ types: install
 test: lint types
 	$(BIN)/pytest
 
+# For any Linux of the last ten years; elsewhere: pip wheel . Another architecture: .ci/wheel aarch64 dist
 wheel: install
-	$(PIP) wheel -q --no-deps --no-build-isolation -w dist .
+	.ci/wheel $(shell uname -m) dist
 
 # The runtime for browsers, its page and a model, ready for any static server: make web MODEL=model.rnet
 web:

@@ -47,11 +47,10 @@ def main() -> int:
 def make_models(folder: Path) -> Models:
     """Packed files, each with pixels for it and the logits that they get here."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from trained import trained
-
     from reactnet.compiler import compile as compile_model
     from reactnet.models import create_model
     from reactnet.runtime import Session
+    from trained import trained
 
     network = trained(create_model("reactnet_a"), image_size=SIZE)
     for ends in ("float", "integer"):
