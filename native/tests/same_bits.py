@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,18 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models = make_models(Path(folder))
-        for processor in given.on:
+
+        def on(processor: str) -> tuple[bool, str]:
             command, _, isas = processor.rpartition("=")
             begin = time.monotonic()
             problem = difference([*shlex.split(command), str(given.program)], isas.split(","), models)
-            if problem is not None:
-                print(f"{command}: {problem}")
-                return 1
-            print(f"{command}: {isas}: the same bits from {len(models)} models ({time.monotonic() - begin:.1f} s)")
-    return 0
+            good = f"{isas}: the same bits from {len(models)} models ({time.monotonic() - begin:.1f} s)"
+            return problem is None, f"{command}: {good if problem is None else problem}"
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = list(pool.map(on, given.on))
+    print(*(line for _, line in found), sep="\n")
+    return 0 if all(good for good, _ in found) else 1
 
 
 def make_models(folder: Path) -> Models:
