@@ -1,6 +1,7 @@
 """The C API with its statuses, which the Session hides behind one exception."""
 
 import ctypes
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,16 @@ OK, IO, FORMAT, VERSION, HASH, UNSUPPORTED, ARGUMENT, MEMORY, BUSY = range(9)
 
 def address(array: np.ndarray) -> int:
     return array.ctypes.data
+
+
+def link_flags(folder: Path) -> list[str]:
+    """What links a program with the library that Python uses; `folder` gets the names by which it is looked for.
+
+    A library built by hand calls itself libreactnet.so.1, the one that pip builds does not.
+    """
+    for name in ("libreactnet.so", "libreactnet.so.1"):
+        (folder / name).symlink_to(_native.library()._name)
+    return [str(folder / "libreactnet.so"), f"-Wl,-rpath,{folder}", "-pthread"]
 
 
 class Model:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conformance.graphs import random_graph, unit_graph
-from native.binding import ARGUMENT, BUSY, OK, UNSUPPORTED, Model, address
+from native.binding import ARGUMENT, BUSY, OK, UNSUPPORTED, Model, address, link_flags
 from reactnet.graph import GraphBuilder, dumps, run_reference
 from reactnet.runtime import _native, system
 
@@ -44,10 +44,9 @@ def test_the_header_is_c99(tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("no C compiler")
     strict = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{NATIVE / 'include'}"]
-    library = Path(_native.library()._name)
-    link = [str(library), f"-Wl,-rpath,{library.parent}"]
     program = tmp_path / "header"
-    subprocess.run([compiler, *strict, str(NATIVE / "tests" / "header.c"), *link, "-o", str(program)], check=True)
+    source = str(NATIVE / "tests" / "header.c")
+    subprocess.run([compiler, *strict, source, *link_flags(tmp_path), "-o", str(program)], check=True)
     assert subprocess.run([str(program)], check=False).returncode == 0
 
 

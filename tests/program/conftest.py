@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reactnet.runtime import _native
+from native.binding import link_flags
 
 ROOT = Path(__file__).parents[2]
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
@@ -14,10 +14,10 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
 def build(compiler: list[str], sources: list[Path], program: Path) -> Path:
     """Compile and link `sources` against libreactnet, any warning being an error."""
-    library = Path(_native.library()._name)
-    link = [str(library), f"-Wl,-rpath,{library.parent}", "-pthread"]
     include = f"-I{ROOT / 'native/include'}"
-    subprocess.run([*compiler, *WARNINGS, include, *map(str, sources), *link, "-o", str(program)], check=True)
+    subprocess.run(
+        [*compiler, *WARNINGS, include, *map(str, sources), *link_flags(program.parent), "-o", str(program)], check=True
+    )
     return program
 
 
