@@ -38,9 +38,9 @@ def imagenet_stem(*activation: nn.Module) -> nn.Sequential:
     return stem.extend(activation).append(nn.MaxPool2d(3, stride=2, padding=1))
 
 
-def small_stem(width: int, *activation: nn.Module) -> nn.Sequential:
-    """A real 3x3 at stride 1 to `width` channels, batch norm, `activation`: for images of 32x32 pixels."""
-    return nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), *activation)
+def small_stem(width: int, *activation: nn.Module, stride: int = 1) -> nn.Sequential:
+    """A real 3x3 to `width` channels, batch norm, `activation`: for images of 32x32 pixels."""
+    return nn.Sequential(nn.Conv2d(3, width, 3, stride, padding=1, bias=False), nn.BatchNorm2d(width), *activation)
 
 
 def stages(make_unit: MakeUnit, depths: Sequence[int], width: int) -> nn.Sequential:

@@ -31,7 +31,8 @@ Decided here, where the sources differ or keep silent:
   B and 1 in C, fed the real activation; the repeated shortcut stays. This meets the paper's counts of BOPs and FLOPs.
 - ReActNet-18 and -34 have Bi-Real Net's layout; their downsampling shortcut is an average pool and a real 1x1.
 - For 32x32 images, reactnet18_cifar and reactnet20_cifar have a 3x3 stem at stride 1 without pooling; the latter is 16,
-  32 and 64 channels wide, six units each.
+  32 and 64 channels wide, six units each. Its options make it for smaller budgets: `width` of the first stage, `units`
+  of each stage, `stem_stride`, of which 2 quarters the cost of everything behind the stem.
 """
 
 import itertools
@@ -268,11 +269,17 @@ def reactnet18_cifar(
 
 @register(image_size=SMALL, stride=4, paper=f"{PAPER}, in the widths of ResNet-20 (arXiv 1512.03385)")
 def reactnet20_cifar(
-    num_classes: int = 10, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu"
+    num_classes: int = 10,
+    *,
+    sign: SignKind = "rsign",
+    activation: ActivationKind = "rprelu",
+    width: int = 16,
+    units: int = 6,
+    stem_stride: int = 1,
 ) -> Staged:
     """ReActNet-20 for 32x32 images: 16, 32 and 64 channels."""
-    units = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (6, 6, 6), 16)
-    return Staged(small_stem(16), units, 64, num_classes)
+    made = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (units, units, units), width)
+    return Staged(small_stem(width, stride=stem_stride), made, 4 * width, num_classes)
 
 
 @register(image_size=(8, 8, 1), stride=2, paper=f"{PAPER}, in a width plan of our own")

@@ -7,7 +7,8 @@ Parameters: resnet18 11,689,512, resnet34 21,797,672 (both torchvision's), resne
 272,474.
 
 Decided here: resnet20_cifar widens its shortcuts by a 1x1 convolution and batch norm (the paper's option B). The
-paper's option A, zeros for the channels that are missing, has 2,752 parameters less; both are its 0.27 M.
+paper's option A, zeros for the channels that are missing, has 2,752 parameters less; both are its 0.27 M. Its
+options make it for smaller budgets: `width` of the first stage, `blocks` of each stage, `stem_stride`.
 """
 
 from torch import Tensor, nn
@@ -64,6 +65,7 @@ def resnet18_cifar(num_classes: int = 10) -> Staged:
 
 
 @register(image_size=SMALL, stride=4, paper=PAPER)
-def resnet20_cifar(num_classes: int = 10) -> Staged:
+def resnet20_cifar(num_classes: int = 10, *, width: int = 16, blocks: int = 3, stem_stride: int = 1) -> Staged:
     """ResNet-20 for 32x32 images, real-valued: 16, 32 and 64 channels."""
-    return Staged(small_stem(16, nn.ReLU()), stages(Block, (3, 3, 3), 16), 64, num_classes)
+    stem = small_stem(width, nn.ReLU(), stride=stem_stride)
+    return Staged(stem, stages(Block, (blocks, blocks, blocks), width), 4 * width, num_classes)
