@@ -70,10 +70,11 @@ def _run(name: str, seed: int, budget: Budget, teacher: Path, out: Path, data: P
         found = evaluate(packed_predictor(session), open_dataset(data, session.class_names))
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     run = json.loads((folder / "run.json").read_text())
+    top1 = [line["validation_top1"] for line in log]
     result = {
         "arm": name, "seed": seed, "test_top1": found.top1, "test_images": found.images,
-        "validation_top1": log[-1]["validation_top1"], "epochs": [line["validation_top1"] for line in log], "bytes": report.file_bytes,
-        "seconds": round(seconds, 1), "device": run["device"], "commit": run["commit"], "torch": torch.__version__,
+        "validation_top1": top1[-1], "epochs": top1, "bytes": report.file_bytes, "seconds": round(seconds, 1),
+        "device": run["device"], "commit": run["commit"], "torch": torch.__version__,
     }  # fmt: skip
     print(json.dumps(result), flush=True)
     return result

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def eval_(
-    model: Annotated[Path, Parameter(help="A packed file, a run folder or a checkpoint.")],
+    model: Annotated[Path, Parameter(help="A packed file, the name of one that ships, a run folder or a checkpoint.")],
     /,
     *,
     data: Annotated[
@@ -60,6 +60,9 @@ def eval_(
 
 def is_packed(path: Path) -> bool:
     """Whether `path` is to be read as a packed file: any file that is not a checkpoint in safetensors."""
+    from reactnet.zoo import locate
+
+    path = locate(path)
     return path.suffix == ".rnet" or (path.is_file() and path.suffix != ".safetensors")
 
 

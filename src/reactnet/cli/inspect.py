@@ -11,7 +11,7 @@ from reactnet.cli.screen import Json, print_json, print_pairs, print_table, side
 
 
 def inspect(
-    file: Annotated[Path, Parameter(help="A packed file, .rnet.")],
+    file: Annotated[Path, Parameter(help="A packed file, .rnet, or the name of one that ships.")],
     /,
     *,
     threads: Annotated[int | None, Parameter(help="Threads to plan for; REACTNET_THREADS, else 1.")] = None,
@@ -28,7 +28,9 @@ def inspect(
 def description(file: Path, threads: int | None = None) -> dict[str, Any]:
     """Everything that `inspect` shows, for programs."""
     from reactnet.runtime import Session
+    from reactnet.zoo import locate
 
+    file = locate(file)
     with Session(file, threads) as session:
         graph = session.metadata
         return {

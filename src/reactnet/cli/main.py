@@ -26,6 +26,7 @@ from reactnet.cli.predict import predict
 from reactnet.cli.report import report
 from reactnet.cli.train import train
 from reactnet.cli.verify import verify
+from reactnet.cli.zoo import zoo
 from reactnet.errors import ReactnetError
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -63,6 +64,7 @@ def make_app() -> App:
         ("compile", compile_),
         ("verify", verify),
         ("predict", predict),
+        ("zoo", zoo),
         ("inspect", inspect),
         ("doctor", doctor),
     ]

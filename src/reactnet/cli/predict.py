@@ -1,5 +1,6 @@
 """`reactnet predict`: what a packed file sees in images."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 
 
 def predict(
-    file: Annotated[Path, Parameter(help="A packed file, .rnet.")],
+    first: Annotated[
+        Path,
+        Parameter(
+            name="FILE", help="A packed file, .rnet, or the name of one that ships; left out, the zoo's default."
+        ),
+    ],
     /,
-    *images: Annotated[Path, Parameter(name="IMAGE_OR_FOLDER", help="Images, or folders of images.")],
+    *more: Annotated[Path, Parameter(name="IMAGE_OR_FOLDER", help="Images, or folders of images.")],
     top: Annotated[int, Parameter(help="How many classes to name for each image.")] = 5,
     threads: Annotated[int | None, Parameter(help="Threads to run on; REACTNET_THREADS, else 1.")] = None,
     on_bad_image: Annotated[
@@ -24,8 +30,13 @@ def predict(
     ] = "stop",
     json: Json = False,
 ) -> None:
-    """Name the likeliest classes of images, with probabilities."""
+    """Name the likeliest classes of images, with probabilities.
+
+    Without a packed file a small one that comes with the package answers, and says so: see `reactnet zoo`.
+    """
     from reactnet.runtime import Session
+
+    file, images = _model_and_images(first, more)
 
     if top < 1:
         raise ReactnetError(f"reactnet predict: --top is {top}", hint="give at least 1")
@@ -46,6 +57,22 @@ def predict(
             print_json({"model": str(file), "predictions": predictions, "skipped": skipped})
         else:
             _print(predictions, skipped)
+
+
+def _model_and_images(first: Path, more: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
+    """The packed file and the images: the first word is an image or a folder of them where it looks like one."""
+    from reactnet.images import SUFFIXES
+    from reactnet.zoo import DEFAULT, read_card
+
+    if first.suffix.lower() not in SUFFIXES and not first.is_dir():
+        return first, more
+    card = read_card(DEFAULT)
+    print(
+        f"note: no packed file named: {card.name} answers, which ships with reactnet "
+        f"({percent(card.top1)} on {card.data}; it knows those {card.classes} classes only)",
+        file=sys.stderr,
+    )
+    return Path(DEFAULT), (first, *more)
 
 
 def image_paths(given: Sequence[Path]) -> list[Path]:

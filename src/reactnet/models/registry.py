@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from reactnet.errors import ReactnetError
-from reactnet.nn import set_binarize
+from reactnet.nn import PARTS, set_binarize
 from reactnet.nn.phase import check_parts
 
 Option = str | int | float | bool
@@ -68,6 +68,7 @@ def create_model(
     *,
     binarize: Sequence[str] = ("activations", "weights"),
     num_classes: int | None = None,
+    pretrained: bool = False,
     **options: Option,
 ) -> nn.Module:
     """Make the model called `name`, with fresh weights from torch's global generator.
@@ -76,9 +77,23 @@ def create_model(
     parameters under the same names. `options` are the model's own, as `model_info(name).options` lists them; each is
     checked by name and type against the model's signature before it is handed on.
 
-    Raises ReactnetError for an unknown name, part or option, and for a value that the option does not take.
+    `pretrained` gives the weights of a packed file that ships (`reactnet zoo` lists them): `name` is then that model's
+    name or its network's. Binary weights are exactly -1 and +1, and `model.reactnet` says so: good for answering and
+    compiling, no start for training.
+
+    Raises ReactnetError for an unknown name, part or option, for a value that the option does not take, and where no
+    such weights ship.
     """
     check_parts(binarize)
+    if pretrained:
+        if set(binarize) != set(PARTS):
+            raise ReactnetError(
+                f"create_model: {name}: pretrained weights with binarize={tuple(binarize)!r}",
+                hint="a packed file has binary activations and weights: leave binarize out",
+            )
+        from reactnet.zoo.pretrained import pretrained as shipped  # reads packed files, which nothing else here does
+
+        return shipped(name, num_classes=num_classes, options=options)
     info = model_info(name)
     types = typing.get_type_hints(_MAKERS[name])
     for option, value in options.items():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from reactnet.errors import ReactnetError
 from reactnet.runtime import _native
+from reactnet.zoo import locate
 
 Pixels = npt.NDArray[np.uint8]
 MAX_THREADS = 1024
@@ -27,6 +28,7 @@ _VALUE_DTYPES: dict[str, npt.DTypeLike] = {"sign": np.uint64, "quantize": np.uin
 class Session:
     """A packed file, validated, planned and repacked for this machine.
 
+    `path` may also be the name of a model that ships, where no file has that name: `reactnet zoo` lists them.
     `threads` counts the calling thread; None takes REACTNET_THREADS, else 1. `isa` is a ceiling ("scalar", "avx2");
     None takes REACTNET_ISA, else the best there is. Neither changes a result. `run` may be called from many threads at
     once: each call borrows a context of its own, and contexts are kept for the next call.
@@ -35,9 +37,9 @@ class Session:
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int | None = None, *, isa: str | None = None) -> None:
-        name = os.fsencode(path)
-        if b"\0" in name:
+        if b"\0" in os.fsencode(path):
             raise ReactnetError(f"{os.fspath(path)!r}: a path with a zero byte", hint="give the path of a packed file")
+        name = os.fsencode(locate(path))
         self._open(Path(path).name, threads, isa, "reactnet_model_open", name)
 
     @classmethod
