@@ -11,7 +11,20 @@ from reactnet.cli.main import main
 from reactnet.cli.train import read_overrides
 from reactnet.errors import ReactnetError
 
-VERBS = ("demo", "models", "count", "train", "report", "eval", "compile", "verify", "predict", "inspect", "doctor")
+VERBS = (
+    "demo",
+    "models",
+    "count",
+    "train",
+    "report",
+    "eval",
+    "compile",
+    "verify",
+    "predict",
+    "zoo",
+    "inspect",
+    "doctor",
+)
 
 
 def test_help_names_every_verb_in_order(capsys: pytest.CaptureFixture[str]) -> None:

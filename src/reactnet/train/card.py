@@ -65,7 +65,9 @@ def load_model(path: str | Path, *, phase: str | None = None) -> nn.Module:
     tensors, card = read_weights(path, phase=phase)
     _check_fit(path, tensors, card)
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn only to be replaced: leave no trace
-        model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
+        model = create_model(
+            card.name, binarize=card.binarize, num_classes=card.num_classes, pretrained=False, **card.options
+        )
     model.load_state_dict(tensors, strict=True)
     model.reactnet = card  # type: ignore[assignment]  # a plain attribute: nn.Module declares tensors and modules only
     return model.eval()

@@ -75,7 +75,9 @@ def _make_model(
     names = tuple(recipe.phases)
     phase, classes = recipe.phases[names[index]], len(feed.class_names)
     torch.manual_seed(seed_for("weights", recipe.seed, index))
-    model = create_model(recipe.model, binarize=phase.binarize, num_classes=classes, **recipe.model_options)
+    model = create_model(
+        recipe.model, binarize=phase.binarize, num_classes=classes, pretrained=False, **recipe.model_options
+    )
     set_gradient(
         model,
         activation=phase.activation_gradient,

@@ -42,7 +42,9 @@ def head_keys(recipe: Recipe, classes: int) -> set[str]:
     """The state-dict keys whose shape follows the number of classes."""
     with torch.device("meta"):
         one, other = (
-            create_model(recipe.model, binarize=(), num_classes=count, **recipe.model_options).state_dict()
+            create_model(
+                recipe.model, binarize=(), num_classes=count, pretrained=False, **recipe.model_options
+            ).state_dict()
             for count in (classes, classes + 1)
         )
     return {key for key in one if one[key].shape != other[key].shape}

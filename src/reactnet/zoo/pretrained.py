@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reactnet.errors import ReactnetError
 from reactnet.graph import Graph, Node, loads, unpack_bits
 from reactnet.models import create_model, model_info
-from reactnet.nn import BinaryConv2d, RPReLU, RSign
+from reactnet.nn import BinaryConv2d, RPReLU, RSign, Sign
 from reactnet.train import ModelCard
 from reactnet.zoo.cards import Card, find, list_zoo, read_card
 
@@ -42,7 +42,8 @@ def pretrained(name: str, *, num_classes: int | None, options: Mapping[str, str 
         raise ReactnetError(f"{path}: not the file that its card describes", hint="install the package again")
     graph = loads(data, source=str(path))
     with torch.random.fork_rng(devices=[]):  # weights that are drawn only to be replaced leave no trace
-        model = create_model(card.model, num_classes=card.classes, **card.options)
+        binarize = ("activations", "weights")
+        model = create_model(card.model, binarize=binarize, num_classes=card.classes, pretrained=False, **card.options)
     write_weights(model, graph)
     model.reactnet = _model_card(card, graph)  # type: ignore[assignment]  # a plain attribute: see load_model
     return model.eval()
@@ -135,7 +136,7 @@ def _path(node: Node, modules: Mapping[str, nn.Module]) -> str | None:
     """The module that a node comes from: its name, or that before the last dot (`conv.sum`, `act.prelu`)."""
     for path in (node.name, node.name.rpartition(".")[0]):
         if isinstance(
-            modules.get(path), BinaryConv2d | nn.Conv2d | nn.Linear | nn.BatchNorm2d | RSign | RPReLU | nn.PReLU
+            modules.get(path), BinaryConv2d | nn.Conv2d | nn.Linear | nn.BatchNorm2d | RSign | Sign | RPReLU | nn.PReLU
         ):
             return path
     return None
@@ -171,8 +172,11 @@ def _write_affine(modules: Modules, path: str, constants: Constants, node: Node)
 
 
 def _write_sign(modules: Modules, path: str, constants: Constants, node: Node) -> None:
+    module = modules[path]
     if "shift" in constants:
-        _fill(modules[path].shift, constants["shift"], path)
+        if not isinstance(module, RSign):  # folding gave its plain sign what shifted the stream before it
+            raise ReactnetError(f"zoo: {path}: a shift, and no RSign to take it", hint="ship a network with RSign")
+        _fill(module.shift, constants["shift"], path)
 
 
 def _write_prelu(modules: Modules, path: str, constants: Constants, node: Node) -> None:
@@ -206,7 +210,7 @@ def _fill(parameter: Any, values: NDArray[Any], path: str) -> None:
         raise ReactnetError(
             f"zoo: {path}: {tuple(found)} values for {tuple(parameter.shape)}", hint="report this as a bug"
         )
-    parameter.copy_(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)))
+    parameter.copy_(torch.from_numpy(np.array(values, dtype=np.float32)))
 
 
 def _misfit(graph: Graph, what: str) -> ReactnetError:
