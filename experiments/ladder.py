@@ -10,12 +10,13 @@ page and the plot are made from it by `experiments/ladder_page.py`.
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
-from arms import ARMS, BUDGETS, LADDER, SCHEDULES, SIZES, Budget, arm_recipe, teacher_recipe
+from arms import ARMS, BUDGETS, LADDER, SCHEDULES, SIZES, arm_recipe, teacher_recipe
 
 from reactnet import Session, compile, load_model  # noqa: A004
 from reactnet.evaluate import evaluate, open_dataset, packed_predictor
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--budget", choices=sorted(BUDGETS), default="cpu")
     parser.add_argument("--results", type=Path, help="a JSON file; default experiments/results/ladder_BUDGET.json")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="threads that augment images ahead of the steps")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="default: the ladder and its schedules")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so long")
@@ -41,7 +43,8 @@ def main() -> None:
     given = parser.parse_args()
     results = given.results or HERE / "results" / f"ladder_{given.budget}.json"
     budget, begun = BUDGETS[given.budget], time.monotonic()
-    teacher = _teacher(budget, given.out / "teacher", given.data, given.device)
+    run = partial(train, device=given.device, data_root=given.data, workers=given.workers)
+    teacher = run(_parse(teacher_recipe(budget)), given.out / "teacher")
     arms = given.arms or list(dict.fromkeys([*LADDER, *SCHEDULES, *SIZES]))
     for seed in range(given.seeds):
         for name in arms:
@@ -50,20 +53,14 @@ def main() -> None:
             if given.runs == 0 or time.monotonic() - begun > 60 * given.minutes:
                 return
             given.runs -= 1
-            _keep(results, _run(name, seed, budget, teacher, given.out, given.data, given.device))
+            recipe = _parse(arm_recipe(ARMS[name], seed, budget, str(teacher)))
+            started = time.perf_counter()
+            folder = run(recipe, given.out / f"{name}_{seed}")
+            _keep(results, _result(name, seed, folder, given.data, time.perf_counter() - started))
 
 
-def _teacher(budget: Budget, folder: Path, data: Path, device: str) -> Path:
-    train(_parse(teacher_recipe(budget)), folder, device=device, data_root=data)
-    return folder
-
-
-def _run(name: str, seed: int, budget: Budget, teacher: Path, out: Path, data: Path, device: str) -> Result:
-    """Train one arm with one seed, pack it, and let the packed file answer the test images, once."""
-    folder = out / f"{name}_{seed}"
-    begun = time.perf_counter()
-    train(_parse(arm_recipe(ARMS[name], seed, budget, str(teacher))), folder, device=device, data_root=data)
-    seconds = time.perf_counter() - begun
+def _result(name: str, seed: int, folder: Path, data: Path, seconds: float) -> Result:
+    """Pack one finished run, and let the packed file answer the test images, once."""
     packed = folder / "packed.rnet"
     report = compile(load_model(folder), packed)
     with Session(packed) as session:

@@ -77,7 +77,9 @@ def _check_fit(path: Path, tensors: Mapping[str, Tensor], card: ModelCard) -> No
     """Raise unless the weights are those of the card's model, before memory is spent on what the card asks for."""
     with torch.device("meta"):
         try:
-            model = create_model(card.name, binarize=card.binarize, num_classes=card.num_classes, **card.options)
+            model = create_model(
+                card.name, binarize=card.binarize, num_classes=card.num_classes, pretrained=False, **card.options
+            )
         except ReactnetError as error:
             raise ReactnetError(f"{path}: {error.problem}", hint=error.hint) from error
         try:
