@@ -35,7 +35,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
 
 def _feed() -> Feed:
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    images = random.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)  # a sixteenth of the work
     some = ImageSet(images, np.arange(6, dtype=np.int64), CLASSES)
     return Feed(DataConfig("cifar10", "test"), some, np.arange(6, dtype=np.int64), some, MEAN, STD)
 
@@ -44,7 +44,7 @@ def _save_teacher(name: str, folder: Path) -> None:
     """A run folder of a network with fresh weights, as a recipe names its teacher."""
     model = create_model(name, binarize=())
     model.reactnet = ModelCard(  # type: ignore[assignment]
-        name, 10, (), (32, 32, 3), MEAN, STD, (32, 32), (32, 32), CLASSES, {"seed": "0"}
+        name, 10, (), (8, 8, 3), MEAN, STD, (8, 8), (8, 8), CLASSES, {"seed": "0"}
     )
     recipe = (ROOT / "recipes" / "resnet18_cifar10.toml").read_text()
     (folder / "checkpoints").mkdir(parents=True)
