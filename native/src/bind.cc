@@ -73,7 +73,8 @@ LinearI8Shape linear_i8_shape(const Graph& graph, NodeId id) {
   return {input_shape(graph, id).elements(), graph.made_by(id).shape.channels};
 }
 
-Weights::Weights(const Graph& graph, Isa ceiling) : nodes_(graph.nodes.size()) {
+Weights::Weights(const Graph& graph, Isa ceiling)
+    : nodes_(graph.nodes.size()), elementwise_(choose_elementwise(ceiling)) {
   for (NodeId id = 0; id < graph.nodes.size(); ++id) {
     copy_reals(graph.nodes[id], nodes_[id]);
     bind(graph, id, ceiling);
@@ -134,7 +135,7 @@ void Weights::bind(const Graph& graph, NodeId id, Isa ceiling) {
       bound.window = make_window(graph, id, graph.nodes[id].attributes.kernel);
       break;
     default:
-      bound.kernel = choose_elementwise(ceiling);
+      bound.kernel = elementwise_;
       break;
   }
 }

@@ -48,6 +48,7 @@ class Weights {
   Weights(const Graph& graph, Isa ceiling);
 
   const BoundNode& node(NodeId id) const { return nodes_[id]; }
+  const ElementwiseKernel* elementwise() const { return elementwise_; }  // the one for every node
   std::uint64_t bytes() const { return bytes_; }
   // What the most demanding kernel wants beside the arena, for each thread; a multiple of kAlignment.
   std::uint64_t scratch_bytes() const { return scratch_bytes_; }
@@ -59,6 +60,7 @@ class Weights {
   std::uint8_t* allocate(std::uint64_t bytes);
 
   std::vector<BoundNode> nodes_;
+  const ElementwiseKernel* elementwise_ = nullptr;
   std::vector<AlignedMemory> memory_;
   std::uint64_t bytes_ = 0;
   std::uint64_t scratch_bytes_ = 0;

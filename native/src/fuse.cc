@@ -1,14 +1,18 @@
-// bconv2d -> affine -> add(shortcut) -> prelu -> affine of unit scale -> sign, each but the first optional.
+// bconv2d -> affine -> add(shortcut) -> prelu -> affine of unit scale -> sign, each but the first optional, is the
+// chain that a bconv2d's kernel does by itself. Behind it, behind any other op that makes rows, and by themselves go
+// element-wise nodes in any order; then a sign and a pool. A normalize goes with the convolution that reads it.
 //
-// A value inside a chain has one reader, so nobody misses it. The last f32 value may have more: then it is written out.
-// A chain stands where its last f32 node stands: whatever the shortcut needs is done by then, and whoever reads the
-// chain's values comes later. Its sign is pulled forward, as it reads nothing else.
+// A value inside a step has one reader, so nobody misses it. The last f32 value may have more: then it is written out.
+// A step stands where its last f32 node stands: whatever it reads is done by then, and whoever reads its values comes
+// later. Its sign and its pool are pulled forward, as they read nothing else.
 #include "fuse.h"
 
 #include <algorithm>
 
 namespace reactnet {
 namespace {
+
+constexpr std::uint64_t kMaxRows = std::uint64_t{1} << 22;  // bytes of rows that a thread may have at hand
 
 class Fuser {
  public:
@@ -34,8 +38,9 @@ class Fuser {
       }
     }
     for (NodeId node = 0; node < graph_.nodes.size(); ++node) {
-      if (!taken_[node]) {
-        placed.push_back({node, single(graph_, node)});
+      if (!taken_[node] && !goes_with_its_reader(node)) {
+        Step step = head(node);
+        placed.push_back({place_, std::move(step)});
       }
     }
     std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) { return a.place < b.place; });
@@ -52,6 +57,9 @@ class Fuser {
     step.nodes = {node};
     step.inputs = graph.nodes[node].inputs;
     step.value = node + 1;
+    if (is_elementwise(graph.nodes[node].op)) {
+      step.stages.push_back({node, step.inputs.size() == 2 ? step.inputs[1] : kNone});
+    }
     return step;
   }
 
@@ -77,6 +85,7 @@ class Fuser {
     return true;
   }
 
+  // A bconv2d, with what goes with it.
   Step chain(NodeId node) {
     Step step = single(graph_, node);
     taken_[node] = true;
@@ -89,8 +98,135 @@ class Fuser {
     if (shift != kNone && has_unit_scale(shift)) {
       extend(step, shift, chain.shift);
     }
-    extend_sign(step);
+    extend_stages(step);
+    if (step.stages.empty()) {
+      chain.sign = take_reader(step, [this](NodeId reader) { return graph_.nodes[reader].op == Op::kSign; });
+      step.bits = chain.sign == kNone ? kNone : chain.sign + 1;
+      extend_pool(step);
+    } else {
+      extend_ends(step);
+    }
+    drop_value_that_nobody_reads(step);
     return step;
+  }
+
+  // Any other node, with what goes with it.
+  Step head(NodeId node) {
+    Step step = single(graph_, node);
+    const bool brings_normalize =
+        graph_.nodes[node].op == Op::kConvF32 && step.inputs[0] != 0 && goes_with_its_reader(step.inputs[0] - 1);
+    taken_[node] = true;
+    place_ = node;
+    if (!makes_rows(graph_.nodes[node].op) || row_bytes(step.value) > kMaxRows) {
+      return step;
+    }
+    if (brings_normalize) {
+      step.normalize = step.inputs[0] - 1;
+      step.inputs[0] = graph_.nodes[step.normalize].inputs[0];
+      step.nodes.insert(step.nodes.begin(), step.normalize);
+      taken_[step.normalize] = true;
+    }
+    extend_stages(step);
+    extend_ends(step);
+    drop_value_that_nobody_reads(step);
+    return step;
+  }
+
+  // A normalize that one conv_f32 reads, and nothing else.
+  bool goes_with_its_reader(NodeId node) const {
+    return graph_.nodes[node].op == Op::kNormalize && only_reader(node + 1, Op::kConvF32) != kNone &&
+           row_bytes(node + 1) <= kMaxRows && row_bytes(only_reader(node + 1, Op::kConvF32) + 1) <= kMaxRows;
+  }
+
+  void extend_stages(Step& step) {
+    if (row_bytes(step.value) > kMaxRows) {
+      return;
+    }
+    while (step.stages.size() < kMaxStages && readers_[step.value].size() == 1 && step.value != graph_.output) {
+      const NodeId reader = readers_[step.value][0];
+      const std::vector<ValueId>& inputs = graph_.nodes[reader].inputs;
+      if (taken_[reader] || !is_elementwise(graph_.nodes[reader].op)) {
+        return;
+      }
+      Stage stage = {reader, kNone};
+      if (inputs.size() == 2) {
+        stage.second = inputs[0] == step.value ? inputs[1] : inputs[0];
+        if (!(graph_.values[step.value].shape == graph_.made_by(reader).shape)) {
+          return;  // the step's own value is the pixel that all pixels of the other one meet
+        }
+        step.inputs.push_back(stage.second);
+      }
+      NodeId node = kNone;
+      extend(step, reader, node);
+      step.stages.push_back(stage);
+    }
+  }
+
+  void extend_ends(Step& step) {
+    step.sign = take_reader(step, [this](NodeId reader) { return graph_.nodes[reader].op == Op::kSign; });
+    step.bits = step.sign == kNone ? kNone : step.sign + 1;
+    extend_pool(step);
+  }
+
+  // A pool whose windows tile the map, so that rows of windows are made of rows of the map that no other row needs.
+  void extend_pool(Step& step) {
+    const std::uint64_t row = row_bytes(step.value);
+    step.pool = take_reader(step, [this, row](NodeId reader) {
+      const Node& node = graph_.nodes[reader];
+      const Attributes& at = node.attributes;
+      return (node.op == Op::kAvgPool || node.op == Op::kMaxPool) && at.kernel == at.stride &&
+             at.padding == Pair{0, 0} && row * static_cast<std::uint64_t>(at.stride[0]) <= kMaxRows;
+    });
+    step.pooled = step.pool == kNone ? kNone : step.pool + 1;
+  }
+
+  // One of the readers of the step's value; there may be others.
+  template <typename Wanted>
+  NodeId take_reader(Step& step, Wanted wanted) {
+    const std::vector<NodeId>& readers = readers_[step.value];
+    const auto found =
+        std::find_if(readers.begin(), readers.end(), [&](NodeId reader) { return !taken_[reader] && wanted(reader); });
+    if (found == readers.end()) {
+      return kNone;
+    }
+    step.nodes.push_back(*found);
+    taken_[*found] = true;
+    return *found;
+  }
+
+  void drop_value_that_nobody_reads(Step& step) const {
+    const std::vector<NodeId>& readers = readers_[step.value];
+    const NodeId sign = step.chain.sign == kNone ? step.sign : step.chain.sign;
+    const bool within = std::all_of(readers.begin(), readers.end(),
+                                    [&](NodeId reader) { return reader == sign || reader == step.pool; });
+    if (within && step.value != graph_.output) {
+      step.value = kNone;
+    }
+  }
+
+  std::uint64_t row_bytes(ValueId value) const {
+    const Value& of = graph_.values[value];
+    return value_bytes(of) / static_cast<std::uint64_t>(of.shape.height);
+  }
+
+  static bool is_elementwise(Op op) { return op >= Op::kAffine && op <= Op::kClip; }
+
+  static bool makes_rows(Op op) {
+    switch (op) {
+      case Op::kConvF32:
+      case Op::kConvU8:
+      case Op::kConvI8:
+      case Op::kConcat:
+      case Op::kSlice:
+      case Op::kRepeat:
+      case Op::kAvgPool:
+      case Op::kMaxPool:
+      case Op::kAdaptiveAvgPool:
+      case Op::kGlobalAvgPool:
+        return true;
+      default:
+        return is_elementwise(op);
+    }
   }
 
   void extend_add(Step& step) {
@@ -113,22 +249,6 @@ class Fuser {
     }
     step.inputs.push_back(shortcut);
     extend(step, add, step.chain.add);
-  }
-
-  void extend_sign(Step& step) {
-    const std::vector<NodeId>& readers = readers_[step.value];
-    const auto sign = std::find_if(readers.begin(), readers.end(),
-                                   [this](NodeId reader) { return graph_.nodes[reader].op == Op::kSign; });
-    if (sign == readers.end()) {
-      return;
-    }
-    step.chain.sign = *sign;
-    step.nodes.push_back(*sign);
-    taken_[*sign] = true;
-    step.bits = *sign + 1;
-    if (readers.size() == 1 && step.value != graph_.output) {
-      step.value = kNone;
-    }
   }
 
   bool has_unit_scale(NodeId affine) const {

@@ -5,6 +5,7 @@
 
 #include "aligned.h"
 #include "fuse.h"
+#include "rows.h"
 
 namespace reactnet {
 namespace {
@@ -85,28 +86,29 @@ void place_apart(const Graph& graph, Plan& plan) {
 }
 
 // The input, of the output's size, whose place the output may take: each element is read, by the thread that writes it,
-// before it is written. kNone: the step has no such input.
-ValueId overwritable_input(const Graph& graph, const Step& step) {
-  if (step.value == kNone) {
-    return kNone;
+// before it is written, and nowhere else. `free` says whether this step is the value's last reader. kNone: none such.
+template <typename Free>
+ValueId overwritable_input(const Graph& graph, const Step& step, Free free) {
+  std::vector<ValueId> candidates;
+  if (step.chain.add != kNone && step.chain.repeat == kNone) {
+    candidates.push_back(step.inputs[1]);
   }
-  if (step.chain.add != kNone) {
-    return step.chain.repeat == kNone ? step.inputs.back() : kNone;
+  if (step.is_elementwise()) {
+    candidates.push_back(step.inputs[0]);
   }
-  switch (graph.nodes[step.node].op) {
-    case Op::kAffine:
-    case Op::kAdd:
-    case Op::kMul:
-    case Op::kPrelu:
-    case Op::kRelu:
-    case Op::kSigmoid:
-    case Op::kHardSigmoid:
-    case Op::kAbs:
-    case Op::kClip:
-      return step.inputs[0];
-    default:
-      return kNone;
+  for (const Stage& stage : step.stages) {
+    candidates.push_back(stage.second);
   }
+  // What the head itself reads it reads in another order, unless it is element-wise.
+  const std::vector<ValueId> none;
+  const std::vector<ValueId>& head = step.is_elementwise() ? none : graph.nodes[step.node].inputs;
+  for (const ValueId value : candidates) {
+    if (value != kNone && value != 0 && free(value) && std::find(head.begin(), head.end(), value) == head.end() &&
+        graph.values[value].shape == graph.values[step.value].shape) {
+      return value;
+    }
+  }
+  return kNone;
 }
 
 void place_sharing(const Graph& graph, Plan& plan) {
@@ -121,15 +123,20 @@ void place_sharing(const Graph& graph, Plan& plan) {
         done.push_back(input);
       }
     }
-    const auto reused = std::find(done.begin(), done.end(), overwritable_input(graph, step));
-    if (reused != done.end()) {
-      plan.offsets[step.value] = plan.offsets[*reused];
-      done.erase(reused);
-    } else if (step.value != kNone) {
-      plan.offsets[step.value] = allocator.take(bytes(step.value));
+    if (step.value != kNone) {
+      const auto is_done = [&done](ValueId value) { return std::find(done.begin(), done.end(), value) != done.end(); };
+      const ValueId reused = overwritable_input(graph, step, is_done);
+      if (reused != kNone) {
+        plan.offsets[step.value] = plan.offsets[reused];
+        done.erase(std::find(done.begin(), done.end(), reused));
+      } else {
+        plan.offsets[step.value] = allocator.take(bytes(step.value));
+      }
     }
-    if (step.bits != kNone) {
-      plan.offsets[step.bits] = allocator.take(bytes(step.bits));
+    for (const ValueId end : {step.bits, step.pooled}) {
+      if (end != kNone) {
+        plan.offsets[end] = allocator.take(bytes(end));
+      }
     }
     for (const ValueId value : done) {
       allocator.give(plan.offsets[value], bytes(value));
@@ -159,6 +166,10 @@ Plan make_plan(const Graph& graph, const Weights& weights, bool keep) {
   Plan plan;
   plan.steps = keep ? one_step_a_node(graph) : fuse(graph, weights);
   plan.offsets.assign(graph.values.size(), kOutside);
+  for (Step& step : plan.steps) {
+    step.rows = rows_at_hand(graph, step);
+    plan.rows_bytes = std::max(plan.rows_bytes, rows_layout(graph, weights, step).bytes);
+  }
   if (keep) {
     place_apart(graph, plan);
   } else {

@@ -3,6 +3,7 @@
 #ifndef REACTNET_SRC_PLAN_H_
 #define REACTNET_SRC_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,7 @@
 namespace reactnet {
 
 inline constexpr std::uint32_t kNone = UINT32_MAX;
+inline constexpr std::size_t kMaxStages = 16;  // of a step
 
 // Nodes behind a bconv2d that its kernel does in the same pass, in this order; kNone where the chain has none.
 struct Chain {
@@ -23,19 +25,36 @@ struct Chain {
   NodeId sign = kNone;
 };
 
+// An element-wise node, done on the rows that its step has at hand.
+struct Stage {
+  NodeId node;
+  ValueId second = kNone;  // of add and mul: the input that is not the step's own
+};
+
+// A head, then stages, a sign and a pool on its rows while they are near. A head that is element-wise is the first
+// stage.
 struct Step {
-  NodeId node = 0;              // the first one: its op names the kernel
+  NodeId node = 0;              // the head: its op names the kernel
   std::vector<NodeId> nodes;    // all that it covers
-  std::vector<ValueId> inputs;  // what it reads; of a chain with an add, the last is the shortcut
-  ValueId value = kNone;        // what it writes: f32 of a chain, or the node's own value
-  ValueId bits = kNone;         // the sign at the end of a chain
+  std::vector<ValueId> inputs;  // what it reads: the head's inputs, a chain's shortcut, what stages add or multiply
+  ValueId value = kNone;        // what it writes: f32 of the last stage, or the node's own value
+  ValueId bits = kNone;         // the sign's
+  ValueId pooled = kNone;       // the pool's
   Chain chain;
+  NodeId normalize = kNone;  // of a conv_f32: its input is looked up a few rows at a time
+  std::vector<Stage> stages;
+  NodeId sign = kNone;    // behind the stages; a chain without stages has its own
+  NodeId pool = kNone;    // behind the stages; its windows do not overlap
+  std::int64_t rows = 0;  // of the head's map at a time, a multiple of the pool's stride; 0: no need to cut
+
+  bool is_elementwise() const { return !stages.empty() && stages[0].node == node; }
 };
 
 struct Plan {
   std::vector<Step> steps;
   std::vector<std::uint64_t> offsets;  // of each value in the arena; kOutside: it has no place there
   std::uint64_t arena_bytes = 0;
+  std::uint64_t rows_bytes = 0;  // of the rows that steps have at hand, for each thread; a multiple of kAlignment
 };
 
 inline constexpr std::uint64_t kOutside = UINT64_MAX;

@@ -15,9 +15,11 @@ namespace reactnet {
 struct Memory {
   const Plan* plan;
   std::uint8_t* arena;
-  const std::uint8_t* image;  // value 0
+  const std::uint8_t* image;  // value 0; or null, where
+  const float* normalized;    // the value of the normalize node is given
   float* partial;             // a number for each thread
   std::uint8_t* scratch;      // Weights::scratch_bytes for each thread
+  std::uint8_t* rows;         // Plan::rows_bytes for each thread
 
   void* at(ValueId value) const { return arena + plan->offsets[value]; }
   const void* in(ValueId value) const { return value == 0 ? image : arena + plan->offsets[value]; }

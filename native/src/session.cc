@@ -59,15 +59,17 @@ reactnet_model::reactnet_model(FileBytes bytes, const Settings& wanted)
 }
 
 reactnet_context::reactnet_context(const reactnet_model& of, bool keeps)
-    : model(of), keep(keeps), scratch(of.weights.scratch_bytes() * of.settings.threads), partial(of.settings.threads) {
+    : model(of), keep(keeps), partial(of.settings.threads) {
   if (keep) {
     unfused = std::make_unique<Plan>(make_plan(model.graph, model.weights, true));
   }
   arena = AlignedMemory(plan().arena_bytes);
+  scratch = AlignedMemory((model.weights.scratch_bytes() + plan().rows_bytes) * model.settings.threads);
 }
 
-Memory reactnet_context::memory(const std::uint8_t* image) {
-  return {&plan(), arena.data(), image, partial.data(), scratch.data()};
+Memory reactnet_context::memory(const std::uint8_t* image, const float* normalized) {
+  std::uint8_t* rows = scratch.data() + model.weights.scratch_bytes() * model.settings.threads;
+  return {&plan(), arena.data(), image, normalized, partial.data(), scratch.data(), rows};
 }
 
 struct reactnet_context::Job {
@@ -82,21 +84,21 @@ struct reactnet_context::Job {
     const Plan& plan = context->plan();
     const auto elements = static_cast<std::size_t>(graph.values[0].shape.elements());
     const auto classes = static_cast<std::size_t>(graph.values[graph.output].shape.channels);
-    Memory memory = context->memory(images);
+    Memory memory = context->memory(images, normalized);
     for (std::size_t i = 0; i < count; ++i) {
       for (const Step& step : plan.steps) {
-        if (normalized == nullptr || graph.nodes[step.node].op != Op::kNormalize) {
-          run_step(graph, context->model.weights, step, memory, share);
-        } else if (share.index == 0) {
-          std::memcpy(memory.at(step.value), normalized + i * elements, elements * sizeof(float));
-        }
+        run_step(graph, context->model.weights, step, memory, share);
         share.wait();
       }
       if (share.index == 0) {
         copy_logits(static_cast<const float*>(memory.at(graph.output)), classes, logits + i * classes);
       }
       share.wait();  // the next image may use the place of the logits
-      memory.image += normalized == nullptr ? elements : 0;
+      if (normalized == nullptr) {
+        memory.image += elements;
+      } else {
+        memory.normalized += elements;
+      }
     }
   }
 };

@@ -52,10 +52,11 @@ struct reactnet_context {
   bool has_values = false;  // a run was completed
   std::unique_ptr<reactnet::Plan> unfused;
   reactnet::AlignedMemory arena;
-  reactnet::AlignedMemory scratch;  // Weights::scratch_bytes for each thread
+  reactnet::AlignedMemory scratch;  // Weights::scratch_bytes for each thread, then Plan::rows_bytes for each
   std::vector<float> partial;       // a number for each thread
 
-  reactnet::Memory memory(const std::uint8_t* image);  // for run_step
+  // For run_step; one of the two is null.
+  reactnet::Memory memory(const std::uint8_t* image, const float* normalized);
   const reactnet::Plan& plan() const { return keep ? *unfused : model.plan; }
 
  private:

@@ -216,10 +216,16 @@ void bench_maps() {
   for (const ElementwiseKernel* k : elementwise_kernels()) {
     for (int op = 0; op < kElementwiseOps; ++op) {
       const bool clips = op == static_cast<int>(ElementwiseOp::kClip);
-      const ElementwiseArgs args = {kChannels, in.data(),     clips ? bounds.data() : second.data(),
-                                    false,     second.data(), out.data()};
-      time_kernel(*k, "56x56x128, op " + std::to_string(op), [&] { k->run[op](args, 0, kPixels); });
+      const ElementwiseStage stage = {static_cast<ElementwiseOp>(op), clips ? bounds.data() : second.data(), false,
+                                      second.data()};
+      const ElementwiseArgs args = {kChannels, in.data(), &stage, 1, out.data(), nullptr, nullptr};
+      time_kernel(*k, "56x56x128, op " + std::to_string(op), [&] { k->run(args, 0, kPixels); });
     }
+    const ElementwiseStage chain[] = {{ElementwiseOp::kRelu, nullptr, false, nullptr},
+                                      {ElementwiseOp::kAffine, second.data(), false, second.data()},
+                                      {ElementwiseOp::kAdd, second.data(), false, nullptr}};
+    const ElementwiseArgs args = {kChannels, in.data(), chain, 3, out.data(), second.data(), bits.data()};
+    time_kernel(*k, "56x56x128, relu to sign", [&] { k->run(args, 0, kPixels); });
   }
   for (const PoolKernel* k : pool_kernels()) {
     for (int op = 0; op < kPoolOps; ++op) {

@@ -104,32 +104,106 @@ void check_channels(Tally& tally, Random& random) {
   }
 }
 
-void check_elementwise(Tally& tally, int op, Random& random) {
-  const std::int64_t channels = random.pick(kChannels);
-  const std::int64_t pixels = 1 + random.below(9);
-  const bool pixel_second = random.coin();
-  const bool binary = op == static_cast<int>(ElementwiseOp::kAdd) || op == static_cast<int>(ElementwiseOp::kMul);
-  const std::int64_t clip_bounds = 2;
-  const bool clip = op == static_cast<int>(ElementwiseOp::kClip);
-  const std::int64_t second_size = clip ? clip_bounds : binary && !pixel_second ? pixels * channels : channels;
-  Guarded<float> in(size_of(pixels * channels), random.guard()), second(size_of(second_size), random.guard());
-  Guarded<float> shift(size_of(channels), random.guard()), expected(in.size(), random.guard());
-  for (Guarded<float>* reals : {&in, &second, &shift}) random.fill(*reals);
-  if (clip && second[0] > second[1]) second[0] = second[1];
-  ElementwiseArgs args = {channels, in.data(), second.data(), pixel_second, shift.data(), expected.data()};
-  elementwise_scalar.run[op](args, 0, pixels);
+// Law of one element, as docs/format.md writes it; sigmoid is held to scalar.cc, which Python holds to the reference.
+float lawful(const ElementwiseStage& s, float x, float second, float shift) {
+  const auto clip = [](float v, float lo, float hi) {
+    const float t = v < lo ? lo : v;
+    return hi < t ? hi : t;
+  };
+  switch (s.op) {
+    case ElementwiseOp::kAffine:
+      x = x * second;
+      return x + shift;
+    case ElementwiseOp::kAdd:
+      return x + second;
+    case ElementwiseOp::kMul:
+      return x * second;
+    case ElementwiseOp::kPrelu:
+      return x >= 0 ? x : second * x;
+    case ElementwiseOp::kRelu:
+      return x < 0 ? 0.0f : x;
+    case ElementwiseOp::kClip:
+      return clip(x, s.second[0], s.second[1]);
+    case ElementwiseOp::kAbs:
+      return std::fabs(x);
+    case ElementwiseOp::kHardSigmoid:
+      x = x * (1.0f / 6.0f);
+      return clip(x + 0.5f, 0.0f, 1.0f);
+    case ElementwiseOp::kSigmoid: {
+      float y = 0;
+      const ElementwiseArgs args = {1, &x, &s, 1, &y, nullptr, nullptr};
+      elementwise_scalar.run(args, 0, 1);
+      return y;
+    }
+  }
+  return x;
+}
+
+// `count` random stages on channels x pixels: the sign at the end, the real result, or both.
+void check_elementwise(Tally& tally, Random& random, std::int64_t count, ElementwiseOp first) {
+  static const std::int64_t kWide[] = {1, 3, 8, 31, 64, 65, 200, 512, 600};
+  const std::int64_t channels = random.pick(kWide);
+  const std::int64_t pixels = 1 + random.below(40);
+  Guarded<float> in(size_of(pixels * channels), random.guard()), next(size_of(channels), random.guard());
+  Guarded<float> whole(in.size(), random.guard()), pixel(size_of(channels), random.guard());
+  Guarded<float> scale(size_of(channels), random.guard()), shift(size_of(channels), random.guard());
+  Guarded<float> bounds(2, random.guard()), expected(in.size(), random.guard());
+  for (Guarded<float>* reals : {&in, &next, &whole, &pixel, &scale, &shift, &bounds}) random.fill(*reals);
+  if (bounds[0] > bounds[1]) bounds[0] = bounds[1];
+  ElementwiseStage stages[4] = {};
+  for (std::int64_t i = 0; i < count; ++i) {
+    ElementwiseStage& s = stages[i];
+    s.op = i == 0 ? first : static_cast<ElementwiseOp>(random.below(kElementwiseOps));
+    const bool binary = s.op == ElementwiseOp::kAdd || s.op == ElementwiseOp::kMul;
+    s.second_is_pixel = binary && random.coin();
+    s.second = s.op == ElementwiseOp::kClip ? bounds.data()
+               : !binary                    ? scale.data()
+               : s.second_is_pixel          ? pixel.data()
+                                            : whole.data();
+    s.shift = s.op == ElementwiseOp::kAffine ? shift.data() : nullptr;
+  }
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const std::size_t c = i % size_of(channels);
+    expected[i] = in[i];
+    for (std::int64_t k = 0; k < count; ++k) {
+      const ElementwiseStage& s = stages[k];
+      const float second = s.second == whole.data() ? whole[i] : s.second == pixel.data() ? pixel[c] : scale[c];
+      expected[i] = lawful(s, expected[i], second, shift[c]);
+    }
+  }
+  const std::size_t words = size_of((channels + 63) / 64);
   for (const ElementwiseKernel* kernel : elementwise_kernels()) {
     if (!isa_available(kernel->isa)) continue;
     Guarded<float> out(in.size(), random.guard());
-    if (random.coin()) {  // in place
-      out.copy(in);
-      args.in = out.data();
-    } else {
-      args.in = in.data();
+    Guarded<std::uint64_t> bits(size_of(pixels) * words, random.guard());
+    const int place = static_cast<int>(random.below(4));  // of its own, the input's, a second's, nowhere
+    if (place == 1) out.copy(in);
+    if (place == 2) out.copy(whole);
+    for (std::int64_t k = 0; k < count; ++k) {
+      if (stages[k].second == whole.data() && place == 2) stages[k].second = out.data();
     }
-    args.out = out.data();
-    in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run[op](args, begin, end); });
-    tally.expect(out.same(expected), std::string(kernel->name) + " op " + std::to_string(op));
+    const bool real = place != 3 && count > 0;
+    const bool signs = !real || random.coin();
+    const ElementwiseArgs args = {channels,
+                                  place == 1 && real ? out.data() : in.data(),
+                                  stages,
+                                  count,
+                                  real ? out.data() : nullptr,
+                                  signs ? next.data() : nullptr,
+                                  signs ? bits.data() : nullptr};
+    in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    bool good = !real || out.same(expected);
+    for (std::size_t i = 0; signs && i < bits.size() * 64; ++i) {
+      const std::size_t c = i % (words * 64);
+      const std::size_t from = i / (words * 64) * size_of(channels) + c;
+      const bool one = c < size_of(channels) && expected[from] + next[c] >= 0.0f;
+      good = good && (bits[i / 64] >> (i % 64) & 1) == (one ? 1u : 0u);
+    }
+    tally.expect(good, std::string(kernel->name) + " op " + std::to_string(static_cast<int>(first)) + ", " +
+                           std::to_string(count) + " stages, channels " + std::to_string(channels));
+    for (std::int64_t k = 0; k < count; ++k) {
+      if (stages[k].second == out.data()) stages[k].second = whole.data();
+    }
   }
 }
 
@@ -198,7 +272,10 @@ void check_maps(Tally& tally) {
     check_quantize(tally, random);
     check_normalize(tally, random);
     check_channels(tally, random);
-    for (int op = 0; op < kElementwiseOps; ++op) check_elementwise(tally, op, random);
+    check_elementwise(tally, random, 0, ElementwiseOp::kAdd);
+    for (int op = 0; op < kElementwiseOps; ++op) {
+      check_elementwise(tally, random, 1 + random.below(4), static_cast<ElementwiseOp>(op));
+    }
     for (int op = 0; op < kPoolOps; ++op) check_pool(tally, op, random);
   }
 }

@@ -133,11 +133,11 @@ REACTNET_EXPORT("reactnet_run_step") void wasm_run_step(std::uint32_t step) {
   if (step >= model->plan.steps.size()) {
     fail(REACTNET_ERROR_ARGUMENT, "no step " + std::to_string(step), "reactnet_plan lists the steps");
   }
-  run_step(model->graph, model->weights, model->plan.steps[step], context->memory(image.data()), Share{0, 1, nullptr});
+  run_step(model->graph, model->weights, model->plan.steps[step], context->memory(image.data(), nullptr), Share{0, 1, nullptr});
 }
 REACTNET_EXPORT("reactnet_run_end") const float* wasm_run_end() {
   need_model();
-  copy_logits(static_cast<const float*>(context->memory(image.data()).at(model->graph.output)),
+  copy_logits(static_cast<const float*>(context->memory(image.data(), nullptr).at(model->graph.output)),
               static_cast<std::size_t>(output_shape().channels), logits.get());
   return logits.get();
 }

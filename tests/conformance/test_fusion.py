@@ -18,6 +18,7 @@ class Net:
     """A builder with short names for what binary networks are made of."""
 
     def __init__(self, size: tuple[int, int] = SIZE) -> None:
+        self.size = size
         self.rng = np.random.default_rng(7)
         self.builder = GraphBuilder("fusion", (*size, 3))
         image = self.builder.add("normalize", self.builder.input, table=self.numbers(256, 3))
@@ -44,6 +45,17 @@ class Net:
 
     def add(self, x: str, y: str) -> str:
         return self.builder.add("add", (x, y))
+
+    def relu(self, x: str) -> str:
+        return self.builder.add("relu", x)
+
+    def real_conv(self, x: str) -> str:
+        return self.builder.add("conv_f32", x, weight=self.numbers(C, 3, 3, C), bias=self.numbers(C), padding=1)
+
+    def pool(self, x: str, op: str = "avg_pool", *, kernel: tuple[int, int] = (2, 2), ceil: bool = True) -> str:
+        if self.size == (1, 1):
+            kernel = (1, 1)
+        return self.builder.add(op, x, kernel=kernel, stride=kernel, ceil_mode=ceil)
 
     def finish(self, *values: str) -> Graph:
         pooled = [self.builder.add("global_avg_pool", value) for value in values]
@@ -131,7 +143,71 @@ def shortcuts_pass_through_many_units(net: Net) -> Graph:
     return net.finish(x)
 
 
+def stages_of_every_op_end_in_a_sign(net: Net) -> Graph:
+    y = net.relu(net.conv(net.x))
+    y = net.builder.add("clip", net.affine(net.affine(y)), bounds=np.array([-1, 2], np.float32))
+    y = net.builder.add("abs", net.builder.add("hard_sigmoid", net.add(net.x, y)))
+    return net.finish(net.conv(net.builder.add("mul", (net.builder.add("sigmoid", y), net.x))))
+
+
+def a_real_convolution_with_stages_and_a_reader_of_its_end(net: Net) -> Graph:
+    y = net.prelu(net.relu(net.real_conv(net.x)))
+    return net.finish(net.conv(y), y)
+
+
+def a_real_convolution_is_added_to_its_own_input(net: Net) -> Graph:
+    """The sum may not take its input's place: neighbours in other rows still need it."""
+    return net.finish(net.relu(net.add(net.real_conv(net.x), net.x)))
+
+
+def a_pixel_scales_a_map(net: Net) -> Graph:
+    pixel = net.builder.add("sigmoid", net.relu(net.builder.add("global_avg_pool", net.x)))
+    return net.finish(net.conv(net.relu(net.builder.add("mul", (net.affine(net.conv(net.x)), pixel)))))
+
+
+def a_chain_ends_as_the_pixel_of_a_sum(net: Net) -> Graph:
+    pixel = net.relu(net.builder.add("global_avg_pool", net.x))
+    return net.finish(net.relu(net.add(net.x, pixel)))
+
+
+def a_pool_and_a_sign_are_the_only_readers(net: Net) -> Graph:
+    y = net.prelu(net.add(net.affine(net.conv(net.x)), net.x))
+    return net.finish(net.conv(y), net.pool(y), net.x)
+
+
+def pools_behind_stages_and_a_third_reader(net: Net) -> Graph:
+    y = net.affine(net.relu(net.conv(net.x)))
+    return net.finish(net.pool(y, "max_pool"), net.conv(y), y, net.pool(net.affine(net.x)))
+
+
+def pools_that_leave_rows_out_or_end_early(net: Net) -> Graph:
+    ends = [net.pool(net.conv(net.x), kernel=(3, 2), ceil=ceil) for ceil in (False, True)]
+    return net.finish(*ends, net.pool(net.relu(net.conv(net.x)), "max_pool", kernel=(3, 2), ceil=True))
+
+
+def overlapping_pools(net: Net) -> Graph:
+    y = net.relu(net.conv(net.x))
+    y = net.builder.add("max_pool", y, kernel=3, stride=2, padding=1, ceil_mode=False)
+    return net.finish(net.conv(net.relu(y)))
+
+
+def moved_channels_with_stages(net: Net) -> Graph:
+    both = net.builder.add("concat", (net.x, net.relu(net.x)))
+    part = net.builder.add("slice", both, begin=7, end=7 + C)
+    return net.finish(net.conv(net.add(part, net.x)), both)
+
+
 CASES: tuple[Callable[[Net], Graph], ...] = (
+    stages_of_every_op_end_in_a_sign,
+    a_real_convolution_with_stages_and_a_reader_of_its_end,
+    a_real_convolution_is_added_to_its_own_input,
+    a_pixel_scales_a_map,
+    a_chain_ends_as_the_pixel_of_a_sum,
+    a_pool_and_a_sign_are_the_only_readers,
+    pools_behind_stages_and_a_third_reader,
+    pools_that_leave_rows_out_or_end_early,
+    overlapping_pools,
+    moved_channels_with_stages,
     two_chains_meet_in_an_add,
     both_inputs_of_the_add_are_the_chain,
     the_shortcut_comes_first_in_the_add,
@@ -150,7 +226,8 @@ CASES: tuple[Callable[[Net], Graph], ...] = (
 )
 
 
-@pytest.mark.parametrize("size", [SIZE, (1, 1)], ids=str)
+# The last size has rows of 31 KB, so that a step takes them a few at a time.
+@pytest.mark.parametrize("size", [SIZE, (1, 1), (5, 7), (11, 120)], ids=str)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_fused_plan_gives_the_references_bits(case: Callable[[Net], Graph], size: tuple[int, int]) -> None:
     graph = case(Net(size))
@@ -181,6 +258,36 @@ def test_a_value_that_others_read_ends_the_chain() -> None:
 
 def test_one_sign_of_two_is_fused() -> None:
     assert fused_ops(the_end_has_two_signs_and_a_real_reader(Net()))[0] == ["bconv2d", "affine", "prelu", "sign"]
+
+
+def all_steps(graph: Graph) -> list[list[str]]:
+    ops = {node.name: node.op for node in graph.nodes}
+    with Session.from_bytes(dumps(graph)) as session:
+        return [[ops[name] for name in step["nodes"]] for step in session.plan["steps"]]
+
+
+def test_a_normalize_goes_with_the_convolution_that_reads_it() -> None:
+    assert all_steps(a_real_convolution_is_added_to_its_own_input(Net()))[0] == ["normalize", "conv_f32"]
+
+
+def test_stages_a_sign_and_a_pool_go_with_what_makes_their_rows() -> None:
+    assert ["bconv2d", "affine", "add", "prelu", "sign", "avg_pool"] in all_steps(
+        a_pool_and_a_sign_are_the_only_readers(Net())
+    )
+    steps = all_steps(pools_behind_stages_and_a_third_reader(Net()))
+    assert ["bconv2d", "relu", "affine", "sign", "max_pool"] in steps
+    assert ["affine", "avg_pool"] in steps
+
+
+def test_float_images_take_the_place_of_a_fused_normalize() -> None:
+    graph = a_real_convolution_with_stages_and_a_reader_of_its_end(Net((5, 7)))
+    images = random_images(graph, 3, seed=2)
+    table = graph.constants[graph.nodes[0].constants["table"]]
+    normalized = table[images, np.arange(3)]
+    for threads in (1, 2):
+        with Session.from_bytes(dumps(graph), threads) as session:
+            found = session.run(normalized)
+            assert found.tobytes() == session.run(images).tobytes()
 
 
 def test_the_arena_of_many_units_is_that_of_one() -> None:

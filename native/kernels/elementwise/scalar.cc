@@ -1,7 +1,7 @@
 // Plain loops over channels, for the compiler to vectorise.
 #include <string.h>
 
-#include "elementwise/elementwise.h"
+#include "elementwise/blocks.h"
 #include "select.h"
 
 namespace reactnet {
@@ -42,85 +42,81 @@ float sigmoid(float x) {
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-void run_affine(const ElementwiseArgs& args, int64_t begin, int64_t end) {
-  for (int64_t p = begin; p < end; ++p) {
-    const float* in = args.in + p * args.channels;
-    float* out = args.out + p * args.channels;
-    for (int64_t c = 0; c < args.channels; ++c) {
-      const float y = in[c] * args.second[c];
-      out[c] = y + args.shift[c];
-    }
-  }
-}
-
-void run_prelu(const ElementwiseArgs& args, int64_t begin, int64_t end) {
-  for (int64_t p = begin; p < end; ++p) {
-    const float* in = args.in + p * args.channels;
-    float* out = args.out + p * args.channels;
-    for (int64_t c = 0; c < args.channels; ++c) {
-      const float negative = args.second[c] * in[c];
-      out[c] = in[c] >= 0.0f ? in[c] : negative;
-    }
-  }
-}
+struct Affine {
+  static float of(float x, float scale, float shift) { return x * scale + shift; }
+};
 
 struct Add {
-  static float of(float a, float b) { return a + b; }
+  static float of(float x, float second, float) { return x + second; }
 };
 
 struct Mul {
-  static float of(float a, float b) { return a * b; }
+  static float of(float x, float second, float) { return x * second; }
 };
 
-template <class F>
-void run_binary(const ElementwiseArgs& args, int64_t begin, int64_t end) {
-  for (int64_t p = begin; p < end; ++p) {
-    const float* in = args.in + p * args.channels;
-    const float* second = args.second + (args.second_is_pixel ? 0 : p * args.channels);
-    float* out = args.out + p * args.channels;
-    for (int64_t c = 0; c < args.channels; ++c) {
-      out[c] = F::of(in[c], second[c]);
+struct Prelu {
+  static float of(float x, float slope, float) { return x >= 0.0f ? x : slope * x; }
+};
+
+struct Relu {
+  static float of(float x, float, float) { return select(x < 0.0f, 0.0f, x); }
+};
+
+struct Abs {
+  static float of(float x, float, float) { return __builtin_fabsf(x); }
+};
+
+struct HardSigmoid {
+  static float of(float x, float, float) { return clip(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f); }
+};
+
+struct Sigmoid {
+  static float of(float x, float, float) { return sigmoid(x); }
+};
+
+template <class F, bool kSecond, bool kShift>
+void run_stage(const ElementwiseBlock& b) {
+  for (int64_t p = 0; p < b.pixels; ++p) {
+    const float* in = b.in + p * b.in_step;
+    const float* second = kSecond ? b.second + p * b.second_step : nullptr;
+    float* out = b.out + p * b.out_step;
+    for (int64_t c = 0; c < b.channels; ++c) {
+      out[c] = F::of(in[c], kSecond ? second[c] : 0.0f, kShift ? b.shift[c] : 0.0f);
     }
   }
 }
 
-void run_clip(const ElementwiseArgs& args, int64_t begin, int64_t end) {
-  const float lo = args.second[0];
-  const float hi = args.second[1];
-  for (int64_t i = begin * args.channels; i < end * args.channels; ++i) {
-    args.out[i] = clip(args.in[i], lo, hi);
+void run_clip(const ElementwiseBlock& b) {
+  const float lo = b.second[0];
+  const float hi = b.second[1];
+  for (int64_t p = 0; p < b.pixels; ++p) {
+    for (int64_t c = 0; c < b.channels; ++c) {
+      b.out[p * b.out_step + c] = clip(b.in[p * b.in_step + c], lo, hi);
+    }
   }
 }
 
-struct Relu {
-  static float of(float x) { return select(x < 0.0f, 0.0f, x); }
-};
-
-struct Abs {
-  static float of(float x) { return __builtin_fabsf(x); }
-};
-
-struct HardSigmoid {
-  static float of(float x) { return clip(x * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f); }
-};
-
-struct Sigmoid {
-  static float of(float x) { return sigmoid(x); }
-};
-
-template <class F>
-void run_unary(const ElementwiseArgs& args, int64_t begin, int64_t end) {
-  for (int64_t i = begin * args.channels; i < end * args.channels; ++i) {
-    args.out[i] = F::of(args.in[i]);
+void run_sign(const float* in, const float* shift, int64_t channels, uint64_t* out) {
+  for (int64_t first = 0; first < channels; first += 64) {
+    uint64_t word = 0;
+    for (int64_t c = first; c < channels && c < first + 64; ++c) {
+      word |= static_cast<uint64_t>(in[c] + shift[c] >= 0.0f) << (c - first);
+    }
+    out[first / 64] = word;
   }
+}
+
+void run(const ElementwiseArgs& args, int64_t begin, int64_t end) {
+  static constexpr ElementwiseRuns kRuns = {
+      {run_stage<Affine, true, true>, run_stage<Add, true, false>, run_stage<Mul, true, false>,
+       run_stage<Prelu, true, false>, run_stage<Relu, false, false>, run_clip, run_stage<Abs, false, false>,
+       run_stage<HardSigmoid, false, false>, run_stage<Sigmoid, false, false>},
+      run_sign};
+  run_elementwise(args, kRuns, begin, end);
 }
 
 }  // namespace
 
-constexpr ElementwiseKernel elementwise_scalar = {
-    "elementwise_scalar",
-    Isa::kScalar,
-    {run_affine, run_binary<Add>, run_binary<Mul>, run_prelu, run_unary<Relu>, run_clip, run_unary<Abs>,
-     run_unary<HardSigmoid>, run_unary<Sigmoid>}};
+constexpr ElementwiseKernel elementwise_scalar = {"elementwise_scalar", Isa::kScalar, run};
 
 }  // namespace reactnet

@@ -1,0 +1,212 @@
+#include "rows.h"
+
+#include <algorithm>
+
+#include "aligned.h"
+#include "run_head.h"
+
+namespace reactnet {
+namespace {
+
+constexpr std::uint64_t kNear = 128 * 1024;  // bytes of rows: a part of the second cache, whatever the machine
+
+std::uint64_t aligned(std::uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+const Shape& shape_of(const Graph& graph, const Step& step) { return graph.made_by(step.node).shape; }
+
+std::uint64_t row_bytes(const Shape& shape) {
+  return static_cast<std::uint64_t>(shape.width * shape.channels) * sizeof(float);
+}
+
+// Rows of the head's map that belong together.
+std::int64_t unit_of(const Graph& graph, const Step& step) {
+  return step.pool == kNone ? 1 : graph.nodes[step.pool].attributes.stride[0];
+}
+
+// The head's rows are kept in the thread's own memory: nobody wants them as they are.
+bool keeps_rows(const Step& step) {
+  return step.is_elementwise() ? step.value == kNone && step.pool != kNone
+                               : !step.stages.empty() || step.value == kNone;
+}
+
+// Rows of a map begin to end - 1 alone lie at `rows`: where row 0 would lie. Kernels count rows from it and touch those
+// that are there.
+template <typename Element>
+Element* row_zero(Element* rows, std::int64_t begin, const Shape& shape) {
+  const auto before = static_cast<std::uintptr_t>(begin) * row_bytes(shape);
+  return reinterpret_cast<Element*>(reinterpret_cast<std::uintptr_t>(rows) - before);
+}
+
+// Without the second input of add and mul, which the step knows.
+ElementwiseStage elementwise_stage(const Graph& graph, const Weights& weights, NodeId id) {
+  const BoundNode& bound = weights.node(id);
+  switch (graph.nodes[id].op) {
+    case Op::kAffine:
+      return {ElementwiseOp::kAffine, bound.real(Role::kScale), false, bound.real(Role::kShift)};
+    case Op::kAdd:
+      return {ElementwiseOp::kAdd, nullptr, false, nullptr};
+    case Op::kMul:
+      return {ElementwiseOp::kMul, nullptr, false, nullptr};
+    case Op::kPrelu:
+      return {ElementwiseOp::kPrelu, bound.real(Role::kSlope), false, nullptr};
+    case Op::kClip:
+      return {ElementwiseOp::kClip, bound.real(Role::kBounds), false, nullptr};
+    case Op::kRelu:
+      return {ElementwiseOp::kRelu, nullptr, false, nullptr};
+    case Op::kSigmoid:
+      return {ElementwiseOp::kSigmoid, nullptr, false, nullptr};
+    case Op::kHardSigmoid:
+      return {ElementwiseOp::kHardSigmoid, nullptr, false, nullptr};
+    default:
+      return {ElementwiseOp::kAbs, nullptr, false, nullptr};
+  }
+}
+
+// One thread's share of one step.
+class RowsRun {
+ public:
+  RowsRun(const Graph& graph, const Weights& weights, const Step& step, const Memory& memory, const Share& share)
+      : graph_(graph),
+        weights_(weights),
+        step_(step),
+        memory_(memory),
+        share_(share),
+        shape_(shape_of(graph, step)),
+        layout_(rows_layout(graph, weights, step)),
+        own_(memory.rows + share.index * memory.plan->rows_bytes) {
+    set_stages();
+  }
+
+  void run() const {
+    const std::int64_t unit = unit_of(graph_, step_);
+    const std::int64_t units = (shape_.height + unit - 1) / unit;
+    const std::int64_t last = std::min(share_.end(units) * unit, shape_.height);
+    for (std::int64_t begin = share_.begin(units) * unit; begin < last; begin += step_.rows) {
+      run_rows(begin, std::min(begin + step_.rows, last));
+    }
+  }
+
+ private:
+  void set_stages() {
+    for (std::size_t i = 0; i < step_.stages.size(); ++i) {
+      const Stage& stage = step_.stages[i];
+      stages_[i] = elementwise_stage(graph_, weights_, stage.node);
+      if (stage.second != kNone) {
+        stages_[i].second = static_cast<const float*>(memory_.in(stage.second));
+        stages_[i].second_is_pixel = graph_.values[stage.second].shape.pixels() == 1;
+      }
+    }
+  }
+
+  void run_rows(std::int64_t begin, std::int64_t end) const {
+    float* value = step_.value == kNone ? nullptr : static_cast<float*>(memory_.at(step_.value));
+    float* own = row_zero(reinterpret_cast<float*>(own_ + layout_.image_bytes), begin, shape_);
+    const float* made = nullptr;  // by the head
+    if (step_.is_elementwise()) {
+      made = static_cast<const float*>(memory_.in(step_.inputs[0]));
+    } else {
+      float* out = keeps_rows(step_) ? own : value;
+      const HeadRows rows = {begin, end, normalized_rows(begin, end), out};
+      run_head(graph_, weights_, step_, memory_, share_, &rows);
+      made = out;
+    }
+    if (!step_.stages.empty() || step_.sign != kNone) {
+      float* out = step_.stages.empty() ? nullptr : value != nullptr ? value : step_.pool != kNone ? own : nullptr;
+      run_stages(made, out, begin, end);
+      made = out != nullptr ? out : made;
+    }
+    if (step_.pool != kNone) {
+      run_pool(made, begin, end);
+    }
+  }
+
+  // Null where the head reads its input as it lies in memory.
+  const void* normalized_rows(std::int64_t begin, std::int64_t end) const {
+    if (step_.normalize == kNone) {
+      return nullptr;
+    }
+    if (memory_.normalized != nullptr) {
+      return memory_.normalized;
+    }
+    const Window& w = weights_.node(step_.node).window;
+    const Shape& image = graph_.values[0].shape;
+    const std::int64_t first = std::max<std::int64_t>(begin * w.stride_h - w.padding_h, 0);
+    const std::int64_t last = std::min((end - 1) * w.stride_h - w.padding_h + w.kernel_h, w.height);
+    float* rows = row_zero(reinterpret_cast<float*>(own_), first, image);
+    const BoundNode& bound = weights_.node(step_.normalize);
+    const NormalizeArgs args = {image.channels, static_cast<const std::uint8_t*>(memory_.in(0)),
+                                bound.real(Role::kTable), rows};
+    if (first < last) {
+      std::get<const NormalizeKernel*>(bound.kernel)->run(args, first * image.width, last * image.width);
+    }
+    return rows;
+  }
+
+  void run_stages(const float* made, float* out, std::int64_t begin, std::int64_t end) const {
+    ElementwiseArgs args = {shape_.channels, made,   stages_, static_cast<std::int64_t>(step_.stages.size()), out,
+                            nullptr,         nullptr};
+    if (step_.sign != kNone) {
+      args.next_shift = weights_.node(step_.sign).real(Role::kShift);
+      args.out_bits = static_cast<std::uint64_t*>(memory_.at(step_.bits));
+    }
+    weights_.elementwise()->run(args, begin * shape_.width, end * shape_.width);
+  }
+
+  void run_pool(const float* made, std::int64_t begin, std::int64_t end) const {
+    const BoundNode& bound = weights_.node(step_.pool);
+    const std::int64_t unit = unit_of(graph_, step_);
+    const PoolArgs args = {bound.window, shape_.channels, made, static_cast<float*>(memory_.at(step_.pooled))};
+    const std::int64_t first = begin / unit;
+    const std::int64_t last = std::min((end + unit - 1) / unit, bound.window.out_height);
+    if (first < last) {
+      std::get<const PoolKernel*>(bound.kernel)
+          ->run[static_cast<std::size_t>(pool_op(graph_.nodes[step_.pool].op))](args, first, last);
+    }
+  }
+
+  const Graph& graph_;
+  const Weights& weights_;
+  const Step& step_;
+  const Memory& memory_;
+  const Share& share_;
+  const Shape& shape_;
+  const RowsLayout layout_;
+  std::uint8_t* own_;
+  ElementwiseStage stages_[kMaxStages] = {};
+};
+
+}  // namespace
+
+std::int64_t rows_at_hand(const Graph& graph, const Step& step) {
+  const bool alone = step.stages.empty() && step.sign == kNone && step.pool == kNone && step.normalize == kNone;
+  if (alone) {
+    return 0;
+  }
+  const Shape& shape = shape_of(graph, step);
+  const std::int64_t unit = unit_of(graph, step);
+  const auto near = static_cast<std::int64_t>(kNear / row_bytes(shape)) / unit * unit;
+  return step.is_elementwise() && step.pool == kNone ? shape.height : std::max(near, unit);
+}
+
+RowsLayout rows_layout(const Graph& graph, const Weights& weights, const Step& step) {
+  RowsLayout layout;
+  if (step.rows == 0) {
+    return layout;
+  }
+  const Shape& shape = shape_of(graph, step);
+  const std::int64_t rows = std::min(step.rows, shape.height);
+  if (step.normalize != kNone) {
+    const Window& w = weights.node(step.node).window;
+    const std::int64_t needed = std::min((rows - 1) * w.stride_h + w.kernel_h, w.height);
+    layout.image_bytes = aligned(static_cast<std::uint64_t>(needed) * row_bytes(graph.values[0].shape));
+  }
+  const std::uint64_t own = keeps_rows(step) ? static_cast<std::uint64_t>(rows) * row_bytes(shape) : 0;
+  layout.bytes = layout.image_bytes + aligned(own);
+  return layout;
+}
+
+void run_rows(const Graph& graph, const Weights& weights, const Step& step, const Memory& memory, const Share& share) {
+  RowsRun(graph, weights, step, memory, share).run();
+}
+
+}  // namespace reactnet
