@@ -10,6 +10,9 @@ endforeach()
 
 # The popcount peak is no op: it has loops, not kernels.
 list(APPEND REACTNET_KERNEL_SOURCES ${_kernels}/peak/scalar.cc)
+# Nor is the file's hash, which has instructions of its own.
+list(APPEND REACTNET_KERNEL_SOURCES ${_kernels}/sha256/scalar.cc)
+set(_sha256)
 
 set(_avx2)
 set(_avx512)
@@ -34,10 +37,14 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
        ${_kernels}/conv_u8/x86_avx512vnni.cc
        ${_kernels}/linear_i8/x86_avx512vnni.cc
        ${_kernels}/peak/x86_avx512vpopcntdq.cc)
+  list(APPEND _sha256 ${_kernels}/sha256/x86_shani.cc)
+  set(_sha256_flags "-msha;-msse4.1")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc ${_kernels}/peak/arm64_neon.cc)
+  list(APPEND _sha256 ${_kernels}/sha256/arm64_sha2.cc)
+  set(_sha256_flags "-march=armv8-a+crypto")
 endif()
-list(APPEND REACTNET_KERNEL_SOURCES ${_avx2} ${_avx512} ${_neon})
+list(APPEND REACTNET_KERNEL_SOURCES ${_avx2} ${_avx512} ${_neon} ${_sha256})
 
 # -fno-trapping-math: selects may become vector selects; it changes no result, only exception flags that nobody reads.
 set_source_files_properties(${REACTNET_KERNEL_SOURCES} PROPERTIES
@@ -47,3 +54,4 @@ set_source_files_properties(${_avx2} PROPERTIES
 # -Wno-(maybe-)uninitialized: GCC 12 says it of its own avx512fintrin.h, wherever an intrinsic begins with an undefined register.
 set_source_files_properties(${_avx512} PROPERTIES
   COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;-mavx512vnni;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
+set_source_files_properties(${_sha256} PROPERTIES COMPILE_OPTIONS "-O3;-fno-exceptions;${_sha256_flags}")

@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace reactnet {
@@ -85,6 +87,18 @@ bool isa_available(Isa isa) {
   }
 #endif
   return isa_compiled(isa);
+}
+
+bool cpu_has_sha256() {
+#if defined(__x86_64__)
+  const uint32_t sse = (1u << 9) | (1u << 19);  // ssse3, sse4.1, whose shuffles the kernel uses too
+  static const bool has = (cpuid(1).ecx & sse) == sse && (cpuid(7).ebx & (1u << 29)) != 0;
+  return has;
+#elif defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP) & (1u << 6)) != 0;  // HWCAP_SHA2
+#else
+  return false;
+#endif
 }
 
 bool isa_parse(const char* name, Isa* out) {

@@ -22,6 +22,7 @@ bool isa_compiled(Isa isa);                  // this build has kernels for it
 bool isa_available(Isa isa);                 // compiled, and the processor and the system support it
 bool isa_parse(const char* name, Isa* out);  // false: no such name
 Isa isa_best();                              // the last available one
+bool cpu_has_sha256();                       // SHA-NI, or Armv8's SHA-2: for the file's hash alone
 
 // The rule of REACTNET_ISA: a kernel may be used if its ISA is available and not past the ceiling.
 inline bool isa_allowed(Isa isa, Isa ceiling) { return isa <= ceiling && isa_available(isa); }

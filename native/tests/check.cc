@@ -21,6 +21,7 @@ int main() {
   check_linear(tally);
   check_maps(tally);
   check_peak(tally);
+  check_sha256(tally);
   std::printf("%d passed, %d failed, %d skipped\n", tally.passed, tally.failed, tally.skipped);
   return tally.failed == 0 ? 0 : 1;
 }

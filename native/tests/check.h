@@ -88,5 +88,6 @@ void check_convolutions(Tally& tally);
 void check_linear(Tally& tally);
 void check_maps(Tally& tally);  // ops that work on pixels or elements, and pools
 void check_peak(Tally& tally);
+void check_sha256(Tally& tally);
 
 #endif  // REACTNET_TESTS_CHECK_H_

@@ -94,35 +94,67 @@ int64_t group_size(const Layout& l, int64_t block) {
   return left >= 4 ? 4 : block % kGroup == 2 ? left - 2 : left >= 2 ? 2 : 1;
 }
 
-// The place of nibble n of a tap in its row: the order in which write_indices takes the channels.
-int64_t nibble_place(int64_t n) { return n / 8 * 8 + (n % 2) * 4 + n % 8 / 2; }
-
-// `nibble`: of the register that holds the tap's first nibbles, `step` bytes from one to the next.
-int32_t pack_tap(const BConv2dShape& s, const uint64_t* tap, uint8_t* nibble, int64_t step) {
-  int32_t count = 0;
-  for (int64_t n = 0; n < (s.channels + 3) / 4; ++n) {
-    const uint8_t v = static_cast<uint8_t>(tap[n / 16] >> (n % 16 * 4) & 15);
-    nibble[nibble_place(n) * step] = v;
-    count += count4(v);
+// Nibbles of 8 channels stand in the order in which write_indices takes them: the four low ones of a unit's bytes, then
+// the four high ones. `units`: the same unit of 32 outputs; `nibble`: of the register that holds their first nibbles,
+// `step` bytes from one to the next.
+void pack_unit(const uint32_t* units, uint8_t* nibble, int64_t step) {
+  const __m256i bytes_together =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  __m256i x[4];  // of 8 outputs each: their first bytes, their second bytes, and so on
+  for (int64_t i = 0; i < 4; ++i) {
+    const __m256i eight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(units + i * 8));
+    x[i] = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(eight, bytes_together), in_order);
   }
-  return count;
+  const __m256i a = _mm256_unpacklo_epi64(x[0], x[1]);
+  const __m256i b = _mm256_unpackhi_epi64(x[0], x[1]);
+  const __m256i c = _mm256_unpacklo_epi64(x[2], x[3]);
+  const __m256i d = _mm256_unpackhi_epi64(x[2], x[3]);
+  const __m256i bytes[4] = {_mm256_permute2x128_si256(a, c, 0x20), _mm256_permute2x128_si256(b, d, 0x20),
+                            _mm256_permute2x128_si256(a, c, 0x31), _mm256_permute2x128_si256(b, d, 0x31)};
+  const __m256i low = _mm256_set1_epi8(15);
+  for (int64_t i = 0; i < 4; ++i) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(nibble + i * step), _mm256_and_si256(bytes[i], low));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(nibble + (4 + i) * step),
+                        _mm256_and_si256(_mm256_srli_epi16(bytes[i], 4), low));
+  }
+}
+
+// 32 outputs, or the `count` that there are; the rest is zero. `weight`: the first one's tap, `out_words` from one
+// output to the next.
+void pack_tap(const Layout& l, const uint64_t* weight, int64_t out_words, int64_t count, uint8_t* nibble, int64_t step,
+              int32_t* ones) {
+  for (int64_t o = 0; o < kBlock; ++o) {
+    ones[o] = 0;
+  }
+  for (int64_t unit = 0; unit < l.units; ++unit) {
+    uint32_t units[kBlock] = {};
+    for (int64_t o = 0; o < count; ++o) {
+      units[o] = static_cast<uint32_t>(weight[o * out_words + unit / 2] >> (unit % 2 * 32));
+      ones[o] += _mm_popcnt_u32(units[o]);
+    }
+    pack_unit(units, nibble + unit * 8 * step, step);
+  }
+  for (int64_t n = l.units * 8; n < l.nibbles; ++n) {
+    memset(nibble + n * step, 0, kBlock);
+  }
 }
 
 void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
   const Layout l = layout_of(s);
-  const Window& w = s.window;
+  const int64_t taps = s.window.kernel_h * s.window.kernel_w;
   const int64_t words = (s.channels + 63) / 64;
   uint8_t* out = static_cast<uint8_t*>(packed);
-  memset(out, 0, packed_bytes(s));
   int32_t* ones = reinterpret_cast<int32_t*>(out + l.blocks * l.block_bytes);
-  for (int64_t block = 0; block < l.blocks; block += group_size(l, block)) {
-    const int64_t step = group_size(l, block) * kBlock;
-    const int64_t end = s.outputs < block * kBlock + step ? s.outputs : block * kBlock + step;
-    for (int64_t o = block * kBlock; o < end; ++o) {
-      uint8_t* lane = out + block * l.block_bytes + (o - block * kBlock);
-      for (int64_t tap = 0; tap < w.kernel_h * w.kernel_w; ++tap, lane += l.nibbles * step) {
-        const uint64_t* from = weight + (o * w.kernel_h * w.kernel_w + tap) * words;
-        ones[tap * l.blocks * kBlock + o] = pack_tap(s, from, lane, step);
+  for (int64_t first = 0; first < l.blocks; first += group_size(l, first)) {
+    const int64_t step = group_size(l, first) * kBlock;
+    for (int64_t block = first; block < first + group_size(l, first); ++block) {
+      const int64_t left = s.outputs - block * kBlock;
+      const int64_t count = left < kBlock ? left : kBlock;
+      const uint64_t* from = weight + block * kBlock * taps * words;
+      uint8_t* nibble = out + first * l.block_bytes + (block - first) * kBlock;
+      for (int64_t tap = 0; tap < taps; ++tap, from += words, nibble += l.nibbles * step) {
+        pack_tap(l, from, taps * words, count, nibble, step, ones + (tap * l.blocks + block) * kBlock);
       }
     }
   }
