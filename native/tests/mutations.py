@@ -91,8 +91,8 @@ MUTANTS = (
     Mutant(
         "fuse: a value that others read is not written",
         "native/src/fuse.cc",
-        "readers.size() == 1 && step.value != graph_.output",
-        "step.value != graph_.output",
+        "readers_[step.value].size() == 1 && step.value != graph_.output",
+        "!readers_[step.value].empty() && step.value != graph_.output",
     ),
 )
 
