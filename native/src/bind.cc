@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <string>
 
 #include "fault.h"
+#include "pages.h"
 
 namespace reactnet {
 namespace {
@@ -73,12 +75,24 @@ LinearI8Shape linear_i8_shape(const Graph& graph, NodeId id) {
   return {input_shape(graph, id).elements(), graph.made_by(id).shape.channels};
 }
 
-Weights::Weights(const Graph& graph, Isa ceiling)
+Weights::Weights(Graph& graph, Isa ceiling)
     : nodes_(graph.nodes.size()), elementwise_(choose_elementwise(ceiling)) {
+  std::map<const Tensor*, NodeId> last_reader;
+  for (NodeId id = 0; id < graph.nodes.size(); ++id) {
+    for (const Tensor* tensor : graph.nodes[id].constants) {
+      last_reader[tensor] = id;
+    }
+  }
   for (NodeId id = 0; id < graph.nodes.size(); ++id) {
     copy_reals(graph.nodes[id], nodes_[id]);
     bind(graph, id, ceiling);
     nodes_[id].kernel_name = std::visit([](const auto* kernel) { return kernel->name; }, nodes_[id].kernel);
+    for (const Tensor*& tensor : graph.nodes[id].constants) {
+      if (tensor != nullptr && last_reader[tensor] == id) {
+        forget_pages(tensor->data, tensor->count * dtype_bytes(tensor->dtype));
+      }
+      tensor = nullptr;
+    }
   }
 }
 
@@ -88,6 +102,7 @@ std::uint8_t* Weights::allocate(std::uint64_t bytes) {
   }
   bytes_ += bytes;
   memory_.emplace_back(bytes);
+  expect_writes(memory_.back().data(), bytes);
   return memory_.back().data();
 }
 

@@ -44,8 +44,9 @@ struct BoundNode {
 class Weights {
  public:
   Weights() = default;
-  // Copies what it needs of the graph's tensors. Faults: MEMORY.
-  Weights(const Graph& graph, Isa ceiling);
+  // Copies what it needs of the graph's tensors, and takes them away: the memory of each goes when it has been read for
+  // the last time, so that a file and its repacked weights are never in memory whole together. Faults: MEMORY.
+  Weights(Graph& graph, Isa ceiling);
 
   const BoundNode& node(NodeId id) const { return nodes_[id]; }
   const ElementwiseKernel* elementwise() const { return elementwise_; }  // the one for every node

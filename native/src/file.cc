@@ -7,6 +7,7 @@
 #include "fault.h"
 #include "json.h"
 #include "names.h"
+#include "pages.h"
 #include "sha256.h"
 
 namespace reactnet {
@@ -202,6 +203,7 @@ PackedFile open_packed(FileBytes bytes) {
 FileBytes allocate_bytes(std::size_t size) {
   FileBytes bytes;
   bytes.words.reset(new std::uint64_t[size / 8 + 1]);
+  expect_writes(bytes.words.get(), size);
   bytes.size = size;
   return bytes;
 }

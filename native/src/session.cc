@@ -50,9 +50,6 @@ reactnet_model::reactnet_model(FileBytes bytes, const Settings& wanted)
   PackedFile file = open_packed(std::move(bytes));
   graph = read_graph(file);
   weights = Weights(graph, settings.isa);
-  for (Node& node : graph.nodes) {
-    node.constants = {};  // the file goes; `weights` has what the kernels read
-  }
   plan = make_plan(graph, weights, false);
   metadata = std::move(file.graph_text);
   plan_json = describe_plan(*this);
