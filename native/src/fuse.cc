@@ -1,6 +1,7 @@
 // bconv2d -> affine -> add(shortcut) -> prelu -> affine of unit scale -> sign, each but the first optional, is the
 // chain that a bconv2d's kernel does by itself. Behind it, behind any other op that makes rows, and by themselves go
-// element-wise nodes in any order; then a sign and a pool. A normalize goes with the convolution that reads it.
+// element-wise nodes in any order; then a sign and a pool. A normalize goes with the convolution that reads it, a slice
+// with the concat that does.
 //
 // A value inside a step has one reader, so nobody misses it. The last f32 value may have more: then it is written out.
 // A step stands where its last f32 node stands: whatever it reads is done by then, and whoever reads its values comes
@@ -117,6 +118,7 @@ class Fuser {
         graph_.nodes[node].op == Op::kConvF32 && step.inputs[0] != 0 && goes_with_its_reader(step.inputs[0] - 1);
     taken_[node] = true;
     place_ = node;
+    take_slices(step);
     if (!makes_rows(graph_.nodes[node].op) || row_bytes(step.value) > kMaxRows) {
       return step;
     }
@@ -132,8 +134,27 @@ class Fuser {
     return step;
   }
 
-  // A normalize that one conv_f32 reads, and nothing else.
+  // A concat copies channels: those of a slice it finds in the slice's input.
+  void take_slices(Step& step) {
+    if (graph_.nodes[step.node].op != Op::kConcat) {
+      return;
+    }
+    for (ValueId& input : step.inputs) {
+      const bool taken = input != 0 && goes_with_its_reader(input - 1);
+      step.slices.push_back(taken ? input - 1 : kNone);
+      if (taken) {
+        step.nodes.insert(step.nodes.begin(), input - 1);
+        taken_[input - 1] = true;
+        input = graph_.nodes[input - 1].inputs[0];
+      }
+    }
+  }
+
+  // A normalize that one conv_f32 reads, and nothing else; or a slice that one concat does.
   bool goes_with_its_reader(NodeId node) const {
+    if (graph_.nodes[node].op == Op::kSlice) {
+      return readers_[node + 1].size() == 1 && graph_.nodes[readers_[node + 1][0]].op == Op::kConcat;
+    }
     return graph_.nodes[node].op == Op::kNormalize && only_reader(node + 1, Op::kConvF32) != kNone &&
            row_bytes(node + 1) <= kMaxRows && row_bytes(only_reader(node + 1, Op::kConvF32) + 1) <= kMaxRows;
   }

@@ -85,6 +85,13 @@ void place_apart(const Graph& graph, Plan& plan) {
   }
 }
 
+// The value whose first channels a concat begins with: they may stay where they are, if it reads no others.
+ValueId grown_value(const Graph& graph, const Step& step) {
+  const bool grows = !step.slices.empty() && step.slices[0] != kNone && step.value == step.node + 1 &&
+                     graph.nodes[step.slices[0]].attributes.begin == 0;
+  return grows && std::count(step.inputs.begin(), step.inputs.end(), step.inputs[0]) == 1 ? step.inputs[0] : kNone;
+}
+
 // The input, of the output's size, whose place the output may take: each element is read, by the thread that writes it,
 // before it is written, and nowhere else. `free` says whether this step is the value's last reader. kNone: none such.
 template <typename Free>
@@ -99,6 +106,7 @@ ValueId overwritable_input(const Graph& graph, const Step& step, Free free) {
   for (const Stage& stage : step.stages) {
     candidates.push_back(stage.second);
   }
+  candidates.push_back(grown_value(graph, step));
   // What the head itself reads it reads in another order, unless it is element-wise.
   const std::vector<ValueId> none;
   const std::vector<ValueId>& head = step.is_elementwise() ? none : graph.nodes[step.node].inputs;

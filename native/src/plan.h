@@ -42,6 +42,7 @@ struct Step {
   ValueId pooled = kNone;       // the pool's
   Chain chain;
   NodeId normalize = kNone;  // of a conv_f32: its input is looked up a few rows at a time
+  std::vector<NodeId> slices;   // of a concat, for each input: a slice whose channels are read where they lie; or kNone
   std::vector<Stage> stages;
   NodeId sign = kNone;    // behind the stages; a chain without stages has its own
   NodeId pool = kNone;    // behind the stages; its windows do not overlap

@@ -121,10 +121,15 @@ class HeadRun {
     const std::int64_t times = node_.op == Op::kRepeat ? node_.attributes.times : 1;
     float* output = out<float>();
     for (std::size_t i = 0; i < node_.inputs.size(); ++i) {
-      const std::int64_t channels = graph_.values[node_.inputs[i]].shape.channels;
-      const std::int64_t count = node_.op == Op::kSlice ? node_.attributes.end - begin : channels;
-      const ChannelsArgs args = {in<float>(i) + begin, channels, output, output_.shape.channels, count, times};
-      part(output_.shape.pixels(), kernel->run, args);
+      const NodeId slice = step_.slices.empty() ? kNone : step_.slices[i];
+      const std::int64_t first = slice == kNone ? begin : graph_.nodes[slice].attributes.begin;
+      const std::int64_t channels = graph_.values[step_.inputs[i]].shape.channels;
+      const std::int64_t all = graph_.values[node_.inputs[i]].shape.channels;
+      const std::int64_t count = node_.op == Op::kSlice ? node_.attributes.end - begin : all;
+      const ChannelsArgs args = {in<float>(i) + first, channels, output, output_.shape.channels, count, times};
+      if (slice == kNone || !lies_on(step_.inputs[i])) {
+        part(output_.shape.pixels(), kernel->run, args);
+      }
       output += count;
     }
   }
@@ -146,6 +151,12 @@ class HeadRun {
   template <typename Element>
   Element* out() const {
     return static_cast<Element*>(rows_ != nullptr ? rows_->out : memory_.at(step_.value));
+  }
+
+  // The step's value has taken this input's place: then the channels that both begin with are there.
+  bool lies_on(ValueId input) const {
+    const std::vector<std::uint64_t>& offsets = memory_.plan->offsets;
+    return step_.value == step_.node + 1 && input != 0 && offsets[step_.value] == offsets[input];
   }
 
   float* scale_of(ValueId value) const {

@@ -197,6 +197,37 @@ def moved_channels_with_stages(net: Net) -> Graph:
     return net.finish(net.conv(net.add(part, net.x)), both)
 
 
+def part(net: Net, x: str, begin: int, end: int) -> str:
+    return net.builder.add("slice", x, begin=begin, end=end)
+
+
+def channels_that_grow_in_place(net: Net) -> Graph:
+    """The last channels are improved, the others stay: what MeliusNet does."""
+    wide = net.builder.add("concat", (net.x, net.relu(net.x)))
+    better = net.add(part(net, wide, C, 2 * C), net.conv(net.relu(part(net, wide, 3, 3 + C))))
+    return net.finish(net.builder.add("concat", (part(net, wide, 0, C), better)))
+
+
+def grown_channels_whose_source_is_read_again(net: Net) -> Graph:
+    wide = net.builder.add("concat", (net.x, net.relu(net.x)))
+    grown = net.builder.add("concat", (part(net, wide, 0, C), net.affine(net.x)))
+    return net.finish(grown, wide)
+
+
+def a_concat_of_two_parts_of_one_value(net: Net) -> Graph:
+    """The parts change places, so the sum of both may not lie on their source."""
+    wide = net.builder.add("concat", (net.x, net.relu(net.x)))
+    same = net.builder.add("concat", (part(net, wide, 0, C), part(net, wide, 1, 1 + C)))
+    other = net.builder.add("concat", (part(net, same, C, 2 * C), part(net, same, 0, C)))
+    return net.finish(net.relu(other), net.builder.add("concat", (part(net, net.affine(net.x), 0, 9), net.x)))
+
+
+def grown_channels_with_stages(net: Net) -> Graph:
+    wide = net.builder.add("concat", (net.x, net.relu(net.x)))
+    grown = net.builder.add("concat", (part(net, wide, 0, C), net.affine(net.x)))
+    return net.finish(net.pool(net.relu(grown)))
+
+
 CASES: tuple[Callable[[Net], Graph], ...] = (
     stages_of_every_op_end_in_a_sign,
     a_real_convolution_with_stages_and_a_reader_of_its_end,
@@ -208,6 +239,10 @@ CASES: tuple[Callable[[Net], Graph], ...] = (
     pools_that_leave_rows_out_or_end_early,
     overlapping_pools,
     moved_channels_with_stages,
+    channels_that_grow_in_place,
+    grown_channels_whose_source_is_read_again,
+    a_concat_of_two_parts_of_one_value,
+    grown_channels_with_stages,
     two_chains_meet_in_an_add,
     both_inputs_of_the_add_are_the_chain,
     the_shortcut_comes_first_in_the_add,
@@ -277,6 +312,12 @@ def test_stages_a_sign_and_a_pool_go_with_what_makes_their_rows() -> None:
     steps = all_steps(pools_behind_stages_and_a_third_reader(Net()))
     assert ["bconv2d", "relu", "affine", "sign", "max_pool"] in steps
     assert ["affine", "avg_pool"] in steps
+
+
+def test_a_concat_takes_the_slices_that_it_alone_reads() -> None:
+    steps = all_steps(channels_that_grow_in_place(Net()))
+    assert ["slice", "concat"] in steps
+    assert sum("slice" in ops for ops in steps) == 3
 
 
 def test_float_images_take_the_place_of_a_fused_normalize() -> None:
