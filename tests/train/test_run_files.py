@@ -9,6 +9,7 @@ import pytest
 from data.files import png, write_folders
 from reactnet.errors import ReactnetError
 from reactnet.train import Interrupted, Recipe, load_model, train
+from reactnet.train.feed import Feed
 from reactnet.train.recipe import parse_recipe
 from train.test_run import KilledError as Killed
 from train.test_run import at_step, checkpoints, kill, log, terminate
@@ -88,6 +89,22 @@ def test_resumed_in_mid_epoch_and_with_other_workers_a_run_ends_with_the_same_bi
     assert log(whole) == log(resumed)
 
 
+def test_each_epoch_knows_its_share_of_the_phase(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `until` ends cutout and mixing by it; another phase begins anew.
+    shares, batches = [], Feed.batches
+
+    def noted(self: Feed, **options: Any) -> Any:
+        shares.append(options["progress"])
+        return batches(self, **options)
+
+    monkeypatch.setattr(Feed, "batches", noted)
+    text = TEXT + TEXT[TEXT.index("[phases") :].replace("phases.binary", "phases.again").replace(
+        "epochs = 2", "epochs = 4"
+    )
+    train(parse_recipe(text, source="two.toml"), tmp_path / "run", data_root=images, on_bad_image="skip")
+    assert shares == [0, 0.5, 0, 0.25, 0.5, 0.75]
+
+
 def test_a_run_is_not_resumed_on_other_images(images: Path, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         skipping(tmp_path / "run", images, progress=at_step(4, kill))
@@ -95,7 +112,7 @@ def test_a_run_is_not_resumed_on_other_images(images: Path, tmp_path: Path) -> N
     (images / "train" / "cat" / "new.png").write_bytes(png(3))
     with pytest.raises(ReactnetError, match="began with other images: train_images 20 before, 21 now") as caught:
         skipping(tmp_path / "run", images)
-    assert hash_before in caught.value.problem
+    assert f"hash {hash_before[:12]} before, " in caught.value.problem
     (images / "train" / "cat" / "new.png").unlink()
     folder = skipping(tmp_path / "run", images)
     assert load_model(folder).reactnet.provenance["data"] == f"image_folder, 20 training images, sha256 {hash_before}"

@@ -21,7 +21,7 @@ def eval_(
     /,
     *,
     data: Annotated[
-        str, Parameter(help="A tree of class folders, a folder with CIFAR-10's binary files, or 'digits'.")
+        str, Parameter(help="A folder of class folders, or of CIFAR's, MNIST's or tar files; or 'digits'.")
     ],
     per_class: Annotated[bool, Parameter(help="Print the accuracy of each class.")] = False,
     confusion: Annotated[bool, Parameter(help="Print how often each class was answered for each.")] = False,

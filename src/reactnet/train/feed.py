@@ -321,7 +321,7 @@ def open_feed(
         if parts.test is None:
             raise ReactnetError(
                 f"{root}: holds no images to measure on",
-                hint="put some into a subfolder val, or hold some out with --data.evaluate-on validation",
+                hint="make subfolders train and val, or hold some out with --data.evaluate-on validation",
             )
         return Feed(config, parts.train, everyone, parts.test, *options)
     count = len(everyone) // VALIDATION_SHARE if config.validation_images is None else config.validation_images

@@ -39,6 +39,7 @@ from reactnet.train.vitals import Vitals
 _log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 300.0  # between two states within an epoch
+SHOWN = 12  # digits of a hash in an error
 
 State = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 
@@ -192,7 +193,11 @@ class _Run:
     def _compare_data(self) -> None:
         before, now = self.folder.info()["data"], self._data_info()
         if before.get("hash", now["hash"]) != now["hash"]:  # a run begun by an earlier version has none
-            changed = [f"{key} {before.get(key)} before, {now[key]} now" for key in now if before.get(key) != now[key]]
+            changed = [
+                f"{key} {str(before.get(key))[:SHOWN]} before, {str(now[key])[:SHOWN]} now"
+                for key in now
+                if before.get(key) != now[key]
+            ]
             raise ReactnetError(
                 f"{self.folder.path}: the run began with other images: {'; '.join(changed)}",
                 hint="give --data with the images as they were, or begin anew with another --out",
