@@ -5,7 +5,8 @@
 Made-up images of the usual sizes are written to a temporary folder: JPEGs of 500x375 pixels in class folders and in tar
 shards, and sets of CIFAR's and MNIST's size in memory. For each kind, augmentation and number of workers an epoch's
 batches are read and thrown away; the best of several passes counts, as for the training steps (forward, cross-entropy,
-backward, Adam) of `reactnet_a` and `reactnet18` at 224x224 and of their like for small images, all on one torch thread.
+backward, Adam) of `reactnet_a` and `reactnet18` at 224x224 and of their like for small images, all on one torch thread,
+which are measured before, between and after.
 A ratio of 10 means that loading takes a tenth of a step's time.
 """
 
@@ -18,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -120,11 +121,17 @@ def training_rate(name: str, size: int, batch: int, passes: int) -> float:
     return best_rate(passes, batch, once)
 
 
-def measure(root: Path, count: int, passes: int) -> Iterator[dict[str, str | int | float]]:
+def consumed(passes: int) -> dict[str, float]:
+    """Images a second that each consumer takes."""
+    rates = {name: training_rate(name, 224, 8, passes) for name in CONSUMERS["files"]}
+    return rates | {name: training_rate(name, 32, 64, passes) for name in CONSUMERS["memory"]}
+
+
+def measure(root: Path, count: int, passes: int) -> list[dict[str, str | int | float]]:
     """A row a kind of data set, augmentation and number of workers."""
-    consumed = {name: training_rate(name, 224, 8, passes) for name in CONSUMERS["files"]}
-    consumed |= {name: training_rate(name, 32, 64, passes) for name in CONSUMERS["memory"]}
+    takes = [consumed(passes)]  # and again after each round: the machine may be busier now than then
     write_files(root, count)
+    rows: list[dict[str, str | int | float]] = []
     for workers in WORKERS:
         feeds = {
             ("files", "image_folder"): open_feed(FILES, root / "folders", workers=workers),
@@ -137,12 +144,14 @@ def measure(root: Path, count: int, passes: int) -> Iterator[dict[str, str | int
                 few = kind == "memory" and stack == "all"  # a picture at a time through Pillow: slower by far
                 shown = replace(feed, members=feed.members[:count]) if few else feed
                 rate = loading_rate(shown, augment, 64 if kind == "files" else 128, passes)
-                row: dict[str, str | int | float] = {"data": data, "augment": stack, "workers": workers}
-                row |= {"images_per_s": round(rate, 1)}
-                for place, name in enumerate(CONSUMERS[kind], start=1):
-                    row |= {f"model_{place}": name, f"consumes_{place}": round(consumed[name], 2)}
-                    row |= {f"ratio_{place}": round(rate / consumed[name], 1)}
-                yield row
+                rows.append({"data": data, "augment": stack, "workers": workers, "images_per_s": round(rate, 1)})
+                rows[-1] |= {f"model_{place}": name for place, name in enumerate(CONSUMERS[kind], start=1)}
+        takes.append(consumed(passes))
+    for row in rows:
+        for place in (1, 2):
+            rate = max(take[str(row[f"model_{place}"])] for take in takes)
+            row |= {f"consumes_{place}": round(rate, 2), f"ratio_{place}": round(float(row["images_per_s"]) / rate, 1)}
+    return rows
 
 
 def main() -> None:
@@ -150,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--machine", default=platform.machine())
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -158,17 +168,16 @@ def main() -> None:
     )
     about = {
         "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}",
+        "machine": options.machine,
         "commit": git.stdout.strip(),
         "command": " ".join(["python", *sys.argv]),
     }
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for row in measure(Path(folder), options.images, options.passes):
-            rows.append({**about, **row})
-            what = f"{row['data']:22} {row['augment']:22} {row['workers']} workers"
-            ratios = ", ".join(f"{row[f'ratio_{i}']} x {row[f'model_{i}']}" for i in (1, 2))
-            print(f"{what} {row['images_per_s']:9} images/s: {ratios}", flush=True)
+        rows = [about | row for row in measure(Path(folder), options.images, options.passes)]
+    for row in rows:
+        what = f"{row['data']:22} {row['augment']:22} {row['workers']} workers"
+        ratios = ", ".join(f"{row[f'ratio_{i}']} x {row[f'model_{i}']}" for i in (1, 2))
+        print(f"{what} {row['images_per_s']:9} images/s: {ratios}")
     if options.out is not None:
         with options.out.open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
