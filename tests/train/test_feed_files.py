@@ -192,6 +192,8 @@ def test_a_substitute_comes_with_its_own_label_and_is_never_held_out(tmp_path: P
 def test_a_skipped_image_to_measure_on_is_left_out(tmp_path: Path) -> None:
     found = open_feed(CONFIG, broken(tmp_path, 101, 102), on_bad_image="skip")
     assert [(len(batch.labels), batch.skipped) for batch in found.evaluation_batches(4)] == [(3, 1), (2, 1)]
+    assert sum(len(batch.labels) for batch in found.evaluation_batches(1)) == 5
+    assert all(len(batch.labels) for batch in found.evaluation_batches(1))
     assert found.skipped == 2
 
 

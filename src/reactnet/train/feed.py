@@ -163,13 +163,14 @@ class Feed:
     def evaluation_batches(self, batch_size: int, shard: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """The images to measure on, once, in order, without augmentation; of `shard` = (rank, world) every world-th.
 
-        Images that are skipped are missing from their batch, which may leave none of it: count `labels`.
+        Images that are skipped are missing from their batch, and a batch of none is left out: count `labels`.
         """
         rank, world = shard
         indices = np.arange(rank, len(self.evaluation), world, dtype=np.int64)
         parts = [indices[begin : begin + batch_size] for begin in range(0, len(indices), batch_size)]
         for part, found in zip(parts, self._load(parts, None), strict=True):
-            yield Batch(found.images, found.labels, skipped=len(part) - len(found.labels))
+            if len(found.labels):
+                yield Batch(found.images, found.labels, skipped=len(part) - len(found.labels))
 
     def sample(self, count: int) -> Tensor:
         """Up to `count` evaluation images, evenly spaced over the set, as the model sees them: float32 (N, C, H, W)."""
