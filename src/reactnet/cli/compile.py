@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from reactnet.cli.screen import say
 from reactnet.errors import ReactnetError
 
 
@@ -27,4 +28,4 @@ def compile_(
     if output.is_dir():
         raise ReactnetError(f"{output}: a folder", hint=f"name the file to write: {output / 'model.rnet'}")
     bits: Literal[8, 16] = 16 if stem_bits == "16" else 8
-    print(compile_model(load_model(model), output, ends=ends, stem_bits=bits))
+    say(compile_model(load_model(model), output, ends=ends, stem_bits=bits))

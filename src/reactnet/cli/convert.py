@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from reactnet.cli.screen import Json, print_json
+from reactnet.cli.screen import Json, print_json, say
 from reactnet.files import read_text
 
 
@@ -36,7 +36,7 @@ def convert(
     if json:
         print_json({**found.to_dict(), "output": str(output)})
     else:
-        print(f"{found}\n{'written':<11} {output}")
+        say(f"{found}\n{'written':<11} {output}")
 
 
 def _lines(path: Path) -> list[str]:

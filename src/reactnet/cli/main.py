@@ -24,6 +24,7 @@ from reactnet.cli.inspect import inspect
 from reactnet.cli.models import models
 from reactnet.cli.predict import predict
 from reactnet.cli.report import report
+from reactnet.cli.screen import plain
 from reactnet.cli.train import train
 from reactnet.cli.verify import verify
 from reactnet.cli.zoo import zoo
@@ -40,6 +41,13 @@ _DISK = {
     errno.EACCES: "give a path that you may read, or write",
     errno.ENOENT: "give a path that exists",
 }
+
+
+class _Warnings(logging.Formatter):
+    """Warnings as one plain line each, whatever a name in them holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def make_app() -> App:
@@ -75,7 +83,9 @@ def make_app() -> App:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0; 1 where `verify` or `doctor` found a fault; 2 for a mistake."""
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Warnings("warning: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
         code = make_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -125,7 +135,7 @@ def usage_error(error: cyclopts.CycloptsError) -> tuple[str, str]:
 def _fail(problem: str, hint: str) -> int:
     """Print the two lines; a line break in a file's name does not make them three."""
     for label, text in (("error", problem), ("hint", hint)):
-        print(f"{label}: {' '.join(text.split())}", file=sys.stderr)
+        print(f"{label}: {plain(' '.join(text.split()))}", file=sys.stderr)
     return USAGE
 
 

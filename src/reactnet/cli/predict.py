@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from reactnet.cli.screen import Json, percent, print_json
+from reactnet.cli.screen import Json, percent, plain, print_json, say
 from reactnet.errors import ReactnetError
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ def answer(session: "Session", path: Path, top: int) -> list[dict[str, Any]]:
 
 def _print(predictions: Sequence[dict[str, Any]], skipped: Sequence[dict[str, Any]]) -> None:
     for found in predictions:
-        print(found["path"])
-        width = max(len(entry["label"]) for entry in found["classes"])
+        say(found["path"])
+        width = max(len(plain(entry["label"])) for entry in found["classes"])
         for entry in found["classes"]:
-            print(f"  {entry['label'].ljust(width)}  {percent(entry['probability']).rjust(8)}")
+            say(f"  {plain(entry['label']).ljust(width)}  {percent(entry['probability']).rjust(8)}")
     for entry in skipped:
-        print(f"skipped {entry['problem']}")
+        say(f"skipped {entry['problem']}")

@@ -1,11 +1,12 @@
 """`reactnet report`: one or several runs on one page."""
 
-import os
+import secrets
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from reactnet.cli.screen import say
 from reactnet.errors import ReactnetError
 from reactnet.report import Run, make_page, read_runs
 
@@ -29,14 +30,15 @@ def report(
     if measure:
         found = [_with_histograms(run, data) for run in found]
     _write(out, make_page(found).encode("utf-8", "replace"))
-    print(out)
+    say(out)
 
 
 def _write(out: Path, text: bytes) -> None:
     """Whole or not at all: someone may have the last report of a run open, and reload it."""
-    temporary = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+    temporary = out.with_name(f"{out.name}.{secrets.token_hex(6)}.tmp")  # a name that no link can wait under
     try:
-        temporary.write_bytes(text)
+        with temporary.open("xb") as file:
+            file.write(text)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)

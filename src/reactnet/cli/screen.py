@@ -10,6 +10,22 @@ from cyclopts import Parameter
 Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object instead of text.")]
 
 
+def plain(text: str) -> str:
+    """`text` with every character that is not printable written out, line breaks but for: `\\x1b`, `\\u202e`.
+
+    Names of classes, files and keys come from whoever wrote them, and a terminal obeys what it is sent.
+    """
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def say(text: object) -> None:
+    """Print a text, plain."""
+    print(plain(str(text)))
+
+
 def print_json(data: Any) -> None:
     """One JSON object, for programs. A number that is not finite would not be JSON: that is a bug of ours."""
     print(json.dumps(data, indent=2, allow_nan=False))
@@ -17,7 +33,7 @@ def print_json(data: Any) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, left: int = 1) -> None:
     """Aligned columns: the first `left` to the left, the others to the right."""
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    cells = [[_cell(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     for row in cells:
         line = [
@@ -29,9 +45,14 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, left
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
     """One `label  value` a line, the values under each other."""
-    width = max(len(label) for label, _ in pairs)
+    width = max(len(_cell(label)) for label, _ in pairs)
     for label, value in pairs:
-        print(f"{label.ljust(width)}  {value}".rstrip())
+        print(f"{_cell(label).ljust(width)}  {_cell(value)}".rstrip())
+
+
+def _cell(value: object) -> str:
+    """One cell's text, plain and on one line."""
+    return plain(str(value)).replace("\n", "\\n")
 
 
 def percent(fraction: float | None) -> str:

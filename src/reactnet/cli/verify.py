@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from reactnet.cli.screen import Json, print_json
+from reactnet.cli.screen import Json, print_json, say
 from reactnet.errors import ReactnetError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def verify(
     if json:
         print_json({"model": str(model), "file": str(file), **found.to_dict()})
     else:
-        print(found)
+        say(found)
     return 0 if found.ok else 1
 
 
