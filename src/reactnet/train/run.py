@@ -182,6 +182,13 @@ class _Run:
                 f"{self.folder.path}: its saved state is of phase {str(state.get('phase'))[:80]!r}, logs {sizes!r:.80}",
                 hint="begin anew in an empty folder",
             )
+        info = self.folder.info()
+        lacking = [key for key in ("data", "versions", "hand_over") if not isinstance(info.get(key), dict)]
+        if lacking or "commit" not in info:
+            raise ReactnetError(
+                f"{self.folder.path}: its run.json says nothing of {', '.join([*lacking, 'commit'][:1])}",
+                hint="begin anew in an empty folder",
+            )
 
     def _compare_versions(self) -> None:
         info = self.folder.info()

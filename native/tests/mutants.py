@@ -1,0 +1,271 @@
+"""What mutations.py breaks: places in kernels, planner, threads and readers, and who is asked whether they notice."""
+
+from dataclasses import dataclass
+
+KERNELS = "native/kernels"
+SOURCES = "native/src"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `file`, `old`, which stands there once or more, becomes `new` at its first place.
+
+    `by` names the tests that are to notice, any of them: "check" (every kernel against scalar.cc), "table" (every op
+    against the NumPy reference, fused and not), "threads" and "memory" (programs of this folder), "readers" (both
+    readers on hostile files). `short` marks one of each kind, for a run of a few minutes.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    by: tuple[str, ...] = ("check", "table")
+    short: bool = False
+
+
+def kernel(what: str, path: str, old: str, new: str, *, short: bool = False) -> Mutant:
+    """A mutant of a kernel's file."""
+    return Mutant(what, f"{KERNELS}/{path}", old, new, short=short)
+
+
+SCALAR = (
+    kernel("sign: > for >=", "sign/scalar.cc", ">= 0.0f", "> 0.0f", short=True),
+    kernel("sign: the shift left out", "sign/scalar.cc", "in[c] + shift[c]", "in[c]"),
+    kernel(
+        "bconv2d scalar: the next sign > for >=",
+        "bconv2d/scalar.cc",
+        "args.next_shift[o] >= 0.0f",
+        "args.next_shift[o] > 0.0f",
+    ),
+    kernel("bconv2d scalar: the slope where y is 0", "bconv2d/scalar.cc", "y = y >= 0.0f ?", "y = y > 0.0f ?"),
+    kernel("windows: a tap too many", "window.h", "size - first < kernel ?", "size - first + 1 < kernel ?"),
+    kernel("windows: the first tap outside", "window.h", "first < 0 ? -first : 0", "first < 0 ? -first - 1 : 0"),
+    kernel(
+        "channels: swapped by one",
+        "channels/scalar.cc",
+        "args.in + p * args.in_stride",
+        "args.in + (p ^ 1) % end * args.in_stride",
+        short=True,
+    ),
+    kernel("quantize: a half away from even", "quantize/scalar.cc", "(t + big) - big", "(t + 0.25f + big) - big"),
+    kernel("quantize: 128 steps", "quantize/scalar.cc", "127.0f / args.max", "128.0f / args.max"),
+    kernel("relu: of -0", "elementwise/scalar.cc", "select(x < 0.0f, 0.0f, x)", "select(x <= 0.0f, 0.0f, x)"),
+    kernel(
+        "clip: bounds in the other order", "elementwise/scalar.cc", "select(x < lo, lo, x)", "select(x < hi, lo, x)"
+    ),
+    kernel("max_pool: the smallest", "pool/scalar.cc", "x[c] > out[c]", "x[c] < out[c]"),
+)
+
+AVX2 = (
+    kernel(
+        "bconv2d AVX2: half of what the border takes",
+        "bconv2d/x86_avx2.cc",
+        "c.sum[i] += 2 * ones[i]",
+        "c.sum[i] += ones[i]",
+        short=True,
+    ),
+    kernel(
+        "bconv2d AVX2: padding of -1 as if of 0",
+        "bconv2d/x86_avx2.cc",
+        "args.shape.padding_value != 0 || ow",
+        "args.shape.padding_value == 1 || ow",
+    ),
+    kernel(
+        "bconv2d AVX2: the pixel past an odd row",
+        "bconv2d/x86_avx2.cc",
+        "strip.column[i] + 1 < width",
+        "strip.column[i] + 1 <= width",
+    ),
+    kernel(
+        "bconv2d AVX2: one piece of rows too few",
+        "bconv2d/x86_avx2.cc",
+        "piece.rows = strip.kh.end - piece.kh < rows ? strip.kh.end - piece.kh : rows",
+        "piece.rows = strip.kh.end - piece.kh < rows ? strip.kh.end - piece.kh : rows - 1 + (rows == 1)",
+    ),
+    kernel(
+        "bconv2d AVX2: signs > for >=",
+        "bconv2d/x86_avx2_epilogue.h",
+        "next), zero, _CMP_GE_OQ",
+        "next), zero, _CMP_GT_OQ",
+        short=True,
+    ),
+    kernel("sign AVX2: > for >=", "sign/x86_avx2.cc", "_CMP_GE_OQ", "_CMP_GT_OQ"),
+    kernel("sign AVX2: a NaN is +1", "sign/x86_avx2.cc", "_CMP_GE_OQ", "_CMP_NLT_UQ"),
+    kernel(
+        "quantize AVX2: fours out of order", "quantize/x86_avx2.cc", "0, 4, 1, 5, 2, 6, 3, 7", "0, 1, 4, 5, 2, 6, 3, 7"
+    ),
+    kernel("quantize AVX2: -128", "quantize/x86_avx2.cc", "_mm256_set1_ps(-127.0f)", "_mm256_set1_ps(-126.0f)"),
+    kernel("max_pool AVX2: the last of equals", "pool/x86_avx2.cc", "_CMP_GT_OQ", "_CMP_GE_OQ"),
+    kernel(
+        "avg_pool AVX2: times the inverse",
+        "pool/x86_avx2.cc",
+        "_mm256_div_ps(sum, count)",
+        "_mm256_mul_ps(sum, _mm256_div_ps(_mm256_set1_ps(1.0f), count))",
+    ),
+    kernel(
+        "linear_f32 AVX2: the bias first",
+        "linear_f32/x86_avx2.cc",
+        "sum[r] = _mm256_add_ps(sum[r], _mm256_mul_ps(x, _mm256_load_ps(weight + r * 8)))",
+        "sum[r] = _mm256_sub_ps(sum[r], _mm256_mul_ps(x, _mm256_load_ps(weight + r * 8)))",
+    ),
+    kernel(
+        "conv_f32 AVX2: the second eight of the first",
+        "conv_f32/x86_avx2.cc",
+        "high = _mm256_add_ps(high, _mm256_mul_ps(x0, w1))",
+        "high = _mm256_add_ps(high, _mm256_mul_ps(x0, w0))",
+    ),
+    kernel(
+        "conv_f32 AVX2, depthwise: the neighbour's channel",
+        "conv_f32/x86_avx2_depthwise.cc",
+        "lanes.load(in + m * r.in_step + 8)",
+        "lanes.load(in + m * r.in_step)",
+    ),
+)
+
+INTEGER = (
+    kernel(
+        "conv_i8 AVX2: the last pixel's border",
+        "conv_i8/x86_avx2.cc",
+        "if (!whole) {\n    memset(patch, 0,",
+        "if (whole) {\n    memset(patch, 0,",
+    ),
+    kernel(
+        "conv_i8 AVX2: bytes without a sign",
+        "conv_i8/x86_avx2.cc",
+        "_mm256_cvtepi8_epi16",
+        "_mm256_cvtepu8_epi16",
+        short=True,
+    ),
+    kernel(
+        "conv_i8 AVX2: outputs swapped by eight",
+        "conv_i8/x86_avx2.cc",
+        "load(sums + m * kBlock + 8)",
+        "load(sums + m * kBlock)",
+    ),
+    kernel(
+        "conv_i8 AVX2: the image's scale left out",
+        "conv_i8/x86_avx2.cc",
+        "_mm256_mul_ps(sum, _mm256_loadu_ps(args.scale + o))",
+        "_mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(args.scale + o))",
+    ),
+    kernel("conv_u8 AVX2: the border's last row", "conv_u8/x86_avx2.cc", "row >= rows.end", "row > rows.end"),
+    kernel(
+        "conv_u8 AVX2: weights without a sign",
+        "conv_u8/x86_avx2.cc",
+        "static_cast<const int8_t*>(weight)[from]",
+        "static_cast<const uint8_t*>(weight)[from]",
+    ),
+    kernel(
+        "linear_i8 AVX2: inputs past a chunk", "linear_i8/x86_avx2.cc", "widen(args, begin * 2,", "widen(args, begin,"
+    ),
+    kernel("conv_i8 VNNI: 127 for 128", "conv_i8/x86_avx512vnni.cc", "*sum -= 128 *", "*sum -= 127 *", short=True),
+    kernel("conv_i8 VNNI: the border is -128", "conv_i8/x86_avx512vnni.cc", "memset(patch, 0x80,", "memset(patch, 0,"),
+    kernel("conv_u8 VNNI: the border's columns", "conv_u8/x86_avx512vnni.cc", "column < columns.begin ||", ""),
+    kernel(
+        "conv_u8 VNNI: the pixel's border bit",
+        "conv_u8/x86_avx512vnni.cc",
+        "(border >> m & 1) != 0",
+        "(border >> m & 1) == 0",
+    ),
+    kernel(
+        "linear_i8 VNNI: every second four",
+        "linear_i8/x86_avx512vnni.cc",
+        "four_at(inputs + i + 4)",
+        "four_at(inputs + i)",
+    ),
+    kernel("VNNI: no start", "x86_avx512vnni_tile.h", "low[m] = vnni_load(base);", "low[m] = _mm512_setzero_si512();"),
+)
+
+PLAN = (
+    Mutant(
+        "plan: a value's memory given away too early",
+        f"{SOURCES}/plan.cc",
+        "last[input] = i;",
+        "last[input] = i > 0 ? i - 1 : 0;",
+        by=("table",),
+        short=True,
+    ),
+    Mutant(
+        "threads: no wait between steps",
+        f"{SOURCES}/session.cc",
+        "        share.wait();\n",
+        "",
+        by=("threads", "table"),
+    ),
+    Mutant(
+        "threads: two runs at once on one pool",
+        f"{SOURCES}/pool.cc",
+        "threads_ == 1 || !claim_.try_take()",
+        "threads_ == 1 || (!claim_.try_take() && threads_ == 0)",
+        by=("threads",),
+    ),
+    Mutant(
+        "contexts: never BUSY",
+        f"{SOURCES}/api.cc",
+        "if (!claim_.try_take()) {",
+        "if (!claim_.try_take() && &context == nullptr) {",
+        by=("threads",),
+    ),
+    Mutant(
+        "errors: memory that ran out is a fault of the library",
+        f"{SOURCES}/api.cc",
+        "catch (const std::bad_alloc&)",
+        "catch (const std::bad_cast&)",
+        by=("memory",),
+        short=True,
+    ),
+)
+
+READERS = (
+    Mutant(
+        "reader: any hash",
+        f"{SOURCES}/file.cc",
+        "if (found != digits)",
+        "if (found == digits && digits.empty())",
+        by=("readers",),
+        short=True,
+    ),
+    Mutant(
+        "reader: a hole between tensors",
+        f"{SOURCES}/file.cc",
+        "if (span.begin != covered)",
+        "if (span.begin < covered)",
+        by=("readers",),
+    ),
+    Mutant(
+        "reader: bytes behind the last tensor",
+        f"{SOURCES}/file.cc",
+        "if (covered != data_bytes)",
+        "if (covered > data_bytes)",
+        by=("readers",),
+    ),
+    Mutant(
+        "reader: 257 characters in a name",
+        f"{SOURCES}/names.h",
+        "name.size() <= 256",
+        "name.size() <= 257",
+        by=("readers",),
+    ),
+    Mutant("reader: JSON of depth 9", f"{SOURCES}/json.cc", "kMaxDepth = 8", "kMaxDepth = 9", by=("readers",)),
+    Mutant("reader: tail bits", f"{SOURCES}/check.cc", ">> used != 0", ">> used == 7", by=("readers",)),
+    Mutant(
+        "reader: a sum past int32",
+        f"{SOURCES}/check.cc",
+        "kMaxSum = 0x7FFFFFFF",
+        "kMaxSum = 0x80000010",
+        by=("readers",),
+    ),
+    Mutant("reader: a sum past 2^24", f"{SOURCES}/ops.cc", "row > (1 << 24)", "row > (1 << 25)", by=("readers",)),
+    Mutant(
+        "reader: a value nobody reads", f"{SOURCES}/check.cc", "value.uses == 0", "value.uses > 99", by=("readers",)
+    ),
+    Mutant(
+        "reader: a NaN in a constant",
+        f"{SOURCES}/check.cc",
+        "finite && std::isfinite",
+        "finite || std::isfinite",
+        by=("readers",),
+    ),
+)
+
+MUTANTS = SCALAR + AVX2 + INTEGER + PLAN + READERS
