@@ -85,12 +85,10 @@ AVX2 = (
     kernel(
         "bconv2d AVX2: signs > for >=",
         "bconv2d/x86_avx2_epilogue.h",
-        "next), zero, _CMP_GE_OQ",
-        "next), zero, _CMP_GT_OQ",
+        "lanes.load(block.next_shift, r)), zero, _CMP_GE_OQ",
+        "lanes.load(block.next_shift, r)), zero, _CMP_GT_OQ",
         short=True,
     ),
-    kernel("sign AVX2: > for >=", "sign/x86_avx2.cc", "_CMP_GE_OQ", "_CMP_GT_OQ"),
-    kernel("sign AVX2: a NaN is +1", "sign/x86_avx2.cc", "_CMP_GE_OQ", "_CMP_NLT_UQ"),
     kernel(
         "quantize AVX2: fours out of order", "quantize/x86_avx2.cc", "0, 4, 1, 5, 2, 6, 3, 7", "0, 1, 4, 5, 2, 6, 3, 7"
     ),

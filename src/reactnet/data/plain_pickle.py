@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from reactnet.errors import ReactnetError
+from reactnet.files import read_existing
 
 MAX_BYTES = 2**30
 
@@ -50,13 +51,7 @@ class _RefusedError(Exception):
 
 def read_plain_pickle(path: Path) -> dict[bytes | str, Any]:
     """The dictionary that a pickle file holds. Raises ReactnetError for anything else, hostile or broken."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ReactnetError(f"{path}: {size} bytes, more than {MAX_BYTES}", hint="fetch and unpack the data again")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ReactnetError(f"{path}: {error.strerror}", hint="unpack the whole data set into its folder") from error
+    data = read_existing(path, most=MAX_BYTES, hint="unpack the whole data set into its folder")
     hint = "fetch and unpack the data again: a pickle may hold a program, and this one is not only data"
     try:
         found = _Machine().run(data)
@@ -133,7 +128,8 @@ class _Machine:
                 target[key] = value
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             module, what = argument.split(" ", 1) if name == "GLOBAL" else (stack.pop(-2), stack.pop())
-            if (module, what) not in _NAMES:
+            # A tuple of tuples of one tuple is short in a file and endless to hash or to print: never do either.
+            if (_of(module, str), _of(what, str)) not in _NAMES:
                 raise _RefusedError(f"asks for {module}.{what}")
             stack.append(_Name(_NAMES[module, what]))
         elif name == "REDUCE":
@@ -169,7 +165,7 @@ def _call(what: str, arguments: tuple[Any, ...]) -> Any:
         return _Array(_DTYPE)
     if what == _ENCODE and len(arguments) == 2 and arguments[1] in ("latin1", b"latin1"):
         return _of(arguments[0], str).encode("latin-1")
-    raise _RefusedError(f"calls {what} with {arguments!r:.60}")
+    raise _RefusedError(f"calls {what} with {len(arguments)} arguments of its own")
 
 
 def _set_state(array: _Array, state: tuple[Any, ...]) -> None:
@@ -179,5 +175,5 @@ def _set_state(array: _Array, state: tuple[Any, ...]) -> None:
     if not (isinstance(dtype, _Array) and dtype.what == _DTYPE) or fortran or array.value is not None:
         raise _RefusedError("an array that is not plain bytes")
     if not all(type(side) is int and side >= 0 for side in _of(shape, tuple)) or len(shape) > 4:
-        raise _RefusedError(f"an array of shape {shape!r:.60}")
+        raise _RefusedError("an array whose shape is not up to four whole numbers")
     array.value = np.frombuffer(_of(data, bytes), dtype=np.uint8).reshape(shape)

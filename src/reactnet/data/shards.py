@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from reactnet.data.transforms import draw
 from reactnet.errors import ReactnetError
+from reactnet.files import read_text
 
 MIXED = 4  # shards whose images are shuffled together
 MAX_SHARDS = 100_000
 MAX_IMAGE_BYTES = 2**28
+MAX_CLASSES = 65_536  # as in docs/format.md
 TEST_PARTS = ("val", "test", "validation")
 
 _SHARD_ORDER, _IMAGE_ORDER = 600, 601
@@ -51,7 +53,7 @@ class ShardSet:
 
         path = self.shards[self.shard_of[index]]
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 data = os.pread(descriptor, int(self.sizes[index]), int(self.offsets[index]))
             finally:
@@ -118,7 +120,8 @@ def shard_classes(source: Path) -> tuple[str, ...] | None:
     folder = source if source.is_dir() else source.parent
     for file in (folder / "classes.txt", folder.parent / "classes.txt"):
         if file.is_file():
-            names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
+            text = read_text(file, hint="give a text file with one class a line")
+            names = tuple(line.strip() for line in text.splitlines() if line.strip())
             if len(set(names)) != len(names):
                 raise ReactnetError(f"{file}: a class stands there twice", hint="give each class one line")
             return names
@@ -143,6 +146,12 @@ def load_shards(paths: Sequence[Path], class_names: Sequence[str] | None) -> Sha
         raise ReactnetError("no images in the shards", hint="give tar files of KEY.jpg and KEY.cls")
     table = np.asarray(places, dtype=np.int64)
     labels = table[:, 2]
+    if labels.max() >= MAX_CLASSES:  # each number up to it would get a name
+        worst = int(np.argmax(labels))
+        raise ReactnetError(
+            f"{paths[numbers[worst]]}: {keys[worst]}: label {labels[worst]}, above {MAX_CLASSES - 1}",
+            hint="write the shard again",
+        )
     names = tuple(map(str, range(int(labels.max()) + 1))) if class_names is None else tuple(class_names)
     if labels.max() >= len(names):
         worst = int(np.argmax(labels))
@@ -158,6 +167,8 @@ def _index(path: Path) -> dict[str, tuple[int, int, int]]:
     images: dict[str, tuple[int, int]] = {}
     labels: dict[str, int] = {}
     try:
+        if not path.is_file() and path.exists():
+            raise ReactnetError(f"{path}: not a regular file", hint="give tar files")
         size = path.stat().st_size
         with path.open("rb") as file:
             file.seek(max(0, size - 1024))
