@@ -57,6 +57,20 @@ SCALAR = (
 )
 
 AVX2 = (
+    kernel("sign AVX2: > for >=", "x86_avx2_lanes.h", "_CMP_GE_OQ", "_CMP_GT_OQ"),
+    kernel("sign AVX2: a NaN is +1", "x86_avx2_lanes.h", "_CMP_GE_OQ", "_CMP_NLT_UQ"),
+    kernel(
+        "relu AVX2: by the instruction's maximum",
+        "elementwise/x86_avx2.cc",
+        "select(less(x, _mm256_setzero_ps()), _mm256_setzero_ps(), x)",
+        "_mm256_max_ps(x, _mm256_setzero_ps())",
+    ),
+    kernel(
+        "elementwise: the second input of another block",
+        "elementwise/blocks.h",
+        "block.second += place;",
+        "block.second += p;",
+    ),
     kernel(
         "bconv2d AVX2: half of what the border takes",
         "bconv2d/x86_avx2.cc",
@@ -175,6 +189,13 @@ INTEGER = (
 )
 
 PLAN = (
+    Mutant(
+        "fuse: a value that others read is not written",
+        f"{SOURCES}/fuse.cc",
+        "readers_[step.value].size() == 1 && step.value != graph_.output",
+        "!readers_[step.value].empty() && step.value != graph_.output",
+        by=("table",),
+    ),
     Mutant(
         "plan: a value's memory given away too early",
         f"{SOURCES}/plan.cc",
