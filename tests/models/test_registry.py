@@ -83,8 +83,8 @@ def test_wrong_options_are_refused(sample, options, problem, hint):
 
 def test_a_model_without_options_says_so():
     with pytest.raises(ReactnetError) as error:
-        create_model("birealnet18", downsampling="real")
-    assert error.value.hint == "birealnet18 has no options: give none"
+        create_model("xnornet18", downsampling="real")
+    assert error.value.hint == "xnornet18 has no options: give none"
 
 
 def test_wrong_parts_and_class_counts_are_refused():

@@ -199,7 +199,7 @@ def test_half_precision_trains_and_leaves_weights_in_float32(precision: Any) -> 
 
 def test_compiled_and_channels_last_steps_change_nothing_that_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[nn.Module] = []
-    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    monkeypatch.setattr(torch, "compile", lambda module, dynamic: compiled.append(module) or module)
     plain, other = model(), model()
     step(plain).run(batch(), 0, seed=5)
     step(other, computing=Computing(channels_last=True, compile=True)).run(batch(), 0, seed=5)

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from reactnet.models.layout import IMAGENET, SMALL, Staged, imagenet_stem, pooled_shortcut, small_stem, stages
+from reactnet.models.layout import IMAGENET, SMALL, Staged, imagenet_stem, pooled_shortcut, scaled, small_stem, stages
 from reactnet.models.registry import register
 from reactnet.nn import BinaryConv2d, Sign
 
@@ -107,27 +107,27 @@ class BottleneckStage(nn.Module):
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
-def birealnet18(num_classes: int = 1000) -> Staged:
+def birealnet18(num_classes: int = 1000, *, scale: bool = True) -> Staged:
     """Bi-Real Net 18: a ResNet-18 in which every binary 3x3 has a shortcut of its own."""
-    return Staged(imagenet_stem(), stages(Unit, (4, 4, 4, 4), 64), 512, num_classes)
+    return scaled(Staged(imagenet_stem(), stages(Unit, (4, 4, 4, 4), 64), 512, num_classes), scale)
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
-def birealnet34(num_classes: int = 1000) -> Staged:
+def birealnet34(num_classes: int = 1000, *, scale: bool = True) -> Staged:
     """Bi-Real Net 34, on the plan of ResNet-34."""
-    return Staged(imagenet_stem(), stages(Unit, (6, 8, 12, 6), 64), 512, num_classes)
+    return scaled(Staged(imagenet_stem(), stages(Unit, (6, 8, 12, 6), 64), 512, num_classes), scale)
 
 
 @register(image_size=IMAGENET, stride=32, paper=f"{PAPER}, in its longer form (IJCV 2020)")
-def birealnet152(num_classes: int = 1000) -> Staged:
+def birealnet152(num_classes: int = 1000, *, scale: bool = True) -> Staged:
     """Bi-Real Net 152: binary bottlenecks on the plan of ResNet-152."""
-    return Staged(imagenet_stem(), _bottleneck_stages((3, 8, 36, 3)), 2048, num_classes)
+    return scaled(Staged(imagenet_stem(), _bottleneck_stages((3, 8, 36, 3)), 2048, num_classes), scale)
 
 
 @register(image_size=SMALL, stride=8, paper=f"{PAPER}, with a stem for small images")
-def birealnet18_cifar(num_classes: int = 10) -> Staged:
+def birealnet18_cifar(num_classes: int = 10, *, scale: bool = True) -> Staged:
     """Bi-Real Net 18 for 32x32 images: 3x3 stem at stride 1, no pooling."""
-    return Staged(small_stem(64), stages(Unit, (4, 4, 4, 4), 64), 512, num_classes)
+    return scaled(Staged(small_stem(64), stages(Unit, (4, 4, 4, 4), 64), 512, num_classes), scale)
 
 
 def _bottleneck_stages(depths: Sequence[int]) -> nn.Sequential:

@@ -4,8 +4,13 @@ A paper's file says what a unit is; where units stand, how wide they are and whe
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from torch import Tensor, nn
+
+from reactnet.nn import BinaryConv2d
+
+Model = TypeVar("Model", bound=nn.Module)
 
 IMAGENET = (224, 224, 3)
 SMALL = (32, 32, 3)
@@ -30,6 +35,17 @@ class Staged(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.pool(self.stages(self.stem(x))).flatten(1))
         return out
+
+
+def scaled(model: Model, scale: bool) -> Model:
+    """`model`, whose binary convolutions multiply by the mean |weight| of each output channel, or do not.
+
+    A batch norm behind each makes both the same family of functions; what differs is how they train.
+    """
+    for module in model.modules():
+        if isinstance(module, BinaryConv2d):
+            module.scale = scale
+    return model
 
 
 def imagenet_stem(*activation: nn.Module) -> nn.Sequential:

@@ -45,7 +45,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reactnet.errors import ReactnetError
-from reactnet.models.layout import IMAGENET, SMALL, Staged, imagenet_stem, pooled_shortcut, small_stem, stages
+from reactnet.models.layout import IMAGENET, SMALL, Staged, imagenet_stem, pooled_shortcut, scaled, small_stem, stages
 from reactnet.models.registry import register
 from reactnet.nn import BinaryConv2d, RPReLU, RSign, Sign
 
@@ -227,44 +227,53 @@ def reactnet_a(
     sign: SignKind = "rsign",
     activation: ActivationKind = "rprelu",
     duplicate: bool = True,
+    scale: bool = True,
 ) -> ReActNet:
     """ReActNet-A, the paper's main model, for 224x224 images."""
-    return ReActNet(WIDTHS, STRIDES, num_classes, rung=Rung(sign, activation, duplicate))
+    return scaled(ReActNet(WIDTHS, STRIDES, num_classes, rung=Rung(sign, activation, duplicate)), scale)
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
-def reactnet_b(num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu") -> ReActNet:
+def reactnet_b(
+    num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu", scale: bool = True
+) -> ReActNet:
     """ReActNet-B: ReActNet-A with a real 1x1 of 4 groups where it widens."""
-    return ReActNet(WIDTHS, STRIDES, num_classes, real_groups=4, rung=Rung(sign, activation))
+    return scaled(ReActNet(WIDTHS, STRIDES, num_classes, real_groups=4, rung=Rung(sign, activation)), scale)
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
-def reactnet_c(num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu") -> ReActNet:
+def reactnet_c(
+    num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu", scale: bool = True
+) -> ReActNet:
     """ReActNet-C: ReActNet-A with a full real 1x1 where it widens."""
-    return ReActNet(WIDTHS, STRIDES, num_classes, real_groups=1, rung=Rung(sign, activation))
+    return scaled(ReActNet(WIDTHS, STRIDES, num_classes, real_groups=1, rung=Rung(sign, activation)), scale)
 
 
 @register(image_size=IMAGENET, stride=32, paper=f"{PAPER}; github.com/liuzechun/ReActNet, folder resnet")
-def reactnet18(num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu") -> Staged:
+def reactnet18(
+    num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu", scale: bool = True
+) -> Staged:
     """ReActNet-18, ReActNet's activations on the plan of Bi-Real Net 18, for 224x224 images."""
     units = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (4, 4, 4, 4), 64)
-    return Staged(imagenet_stem(), units, 512, num_classes)
+    return scaled(Staged(imagenet_stem(), units, 512, num_classes), scale)
 
 
 @register(image_size=IMAGENET, stride=32, paper=f"{PAPER}; github.com/liuzechun/ReActNet, folder resnet")
-def reactnet34(num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu") -> Staged:
+def reactnet34(
+    num_classes: int = 1000, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu", scale: bool = True
+) -> Staged:
     """ReActNet-34, ReActNet's activations on the plan of Bi-Real Net 34; the authors trained none."""
     units = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (6, 8, 12, 6), 64)
-    return Staged(imagenet_stem(), units, 512, num_classes)
+    return scaled(Staged(imagenet_stem(), units, 512, num_classes), scale)
 
 
 @register(image_size=SMALL, stride=8, paper=f"{PAPER}, with a stem for small images")
 def reactnet18_cifar(
-    num_classes: int = 10, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu"
+    num_classes: int = 10, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu", scale: bool = True
 ) -> Staged:
     """ReActNet-18 for 32x32 images: 3x3 stem at stride 1, no pooling."""
     units = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (4, 4, 4, 4), 64)
-    return Staged(small_stem(64), units, 512, num_classes)
+    return scaled(Staged(small_stem(64), units, 512, num_classes), scale)
 
 
 @register(image_size=SMALL, stride=4, paper=f"{PAPER}, in the widths of ResNet-20 (arXiv 1512.03385)")
@@ -276,10 +285,11 @@ def reactnet20_cifar(
     width: int = 16,
     units: int = 6,
     stem_stride: int = 1,
+    scale: bool = True,
 ) -> Staged:
     """ReActNet-20 for 32x32 images: 16, 32 and 64 channels."""
     made = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (units, units, units), width)
-    return Staged(small_stem(width, stride=stem_stride), made, 4 * width, num_classes)
+    return scaled(Staged(small_stem(width, stride=stem_stride), made, 4 * width, num_classes), scale)
 
 
 @register(image_size=(8, 8, 1), stride=2, paper=f"{PAPER}, in a width plan of our own")
@@ -289,10 +299,11 @@ def reactnet_digits(
     sign: SignKind = "rsign",
     activation: ActivationKind = "rprelu",
     duplicate: bool = True,
+    scale: bool = True,
 ) -> ReActNet:
     """A small ReActNet for grey 8x8 images, as in scikit-learn's handwritten digits."""
     rung = Rung(sign, activation, duplicate)
-    return ReActNet((64, 64, 128), (1, 2, 1), num_classes, in_channels=1, rung=rung)
+    return scaled(ReActNet((64, 64, 128), (1, 2, 1), num_classes, in_channels=1, rung=rung), scale)
 
 
 def _times(in_channels: int, out_channels: int) -> int:

@@ -61,7 +61,7 @@ class Step:
     def __post_init__(self) -> None:
         self.forward = self.model
         if self.computing.compile:
-            self.forward = torch.compile(self.model)  # type: ignore[assignment]  # a module comes back as one
+            self.forward = torch.compile(self.model, dynamic=False)  # type: ignore[assignment]  # a module comes back as one
         if self.computing.precision == "float16":
             self.scaler = torch.amp.GradScaler(self.device.type)
         self.latent = list(latent_weights(self.model).values())
