@@ -1,16 +1,18 @@
 """A training step against the published layers written plainly, and against the real-valued twin, in one run.
 
-    python benchmarks/training_step.py reactnet_a --size 128 --batch 8 --threads 1
+    python benchmarks/training_step.py reactnet_a --size 128 --batch 8 --machine zen3 --json benchmarks/results/out.json
 
 Three networks with the same weights take steps in turn (forward, cross-entropy, backward, Adam): `ours`; `plain`, in
 which each sign, RPReLU and binary convolution is written as the published formulas read, the gradient of a sign through
-float masks and "detach"; `twin`, ours with nothing binary. Reported: the median step and images/s of each, the ratios
-of the medians, the bytes that a forward keeps for its backward (each storage once, parameters and buffers left out),
-and how far the resident memory of a process that does nothing else rises in two steps without the optimizer.
+float masks and "detach"; `twin`, ours with nothing binary. Everything on one thread. Times are processor time, which is
+what the wall clock shows on an idle machine and hardly moves on a busy one. Reported: the median step and images/s of
+each, the medians over the rounds of the ratios within a round, the bytes that a forward keeps for its backward (each
+storage once, parameters and buffers left out), and how far the resident memory of a process that does nothing else
+rises in two steps without the optimizer.
 """
 
 import argparse
-import csv
+import json
 import platform
 import statistics
 import subprocess
@@ -127,7 +129,7 @@ def resident(field: str) -> int:
 def rise(variant: str, options: argparse.Namespace) -> int:
     """The rise of a fresh process's peak memory over what it holds before its first step."""
     command = [sys.executable, __file__, options.model, "--rise", variant]
-    for name in ("size", "batch", "threads"):
+    for name in ("size", "batch"):
         command += [f"--{name}", str(getattr(options, name))]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -143,18 +145,18 @@ def print_rise(options: argparse.Namespace, images: Tensor, labels: Tensor) -> N
 
 
 def step_times(options: argparse.Namespace, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """Seconds of each step, the variants in turn; the first round is thrown away."""
+    """Processor seconds of each step, the variants in turn, the order turned each round; the first is thrown away."""
     networks = {variant: make(variant, options.model) for variant in VARIANTS}
     optimizers = {variant: torch.optim.Adam(network.parameters(), lr=1e-4) for variant, network in networks.items()}
     times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for turn in range(options.rounds + 1):
-        for variant, network in networks.items():
-            begin = time.perf_counter()
+        for variant in VARIANTS[turn % 3 :] + VARIANTS[: turn % 3]:
+            begin = time.process_time()
             optimizers[variant].zero_grad()
-            F.cross_entropy(network(images), labels).backward()
+            F.cross_entropy(networks[variant](images), labels).backward()
             optimizers[variant].step()
             if turn > 0:
-                times[variant].append(time.perf_counter() - begin)
+                times[variant].append(time.process_time() - begin)
     return times
 
 
@@ -171,9 +173,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--csv", type=Path, help="append a row here")
+    parser.add_argument("--json", type=Path, help="append the result to the list in this file")
     parser.add_argument("--machine", default=platform.machine())
     parser.add_argument("--rise", choices=VARIANTS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -181,7 +182,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     images = torch.randn(options.batch, 3, options.size, options.size, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(options.batch)
     if options.rise is not None:
@@ -210,13 +211,9 @@ def main() -> None:
     for name, value in row.items():
         print(f"{name:24} {value}")
     print("targets:", ", ".join(f"{name} {value:g}" for name, value in TARGETS.items()))
-    if options.csv is not None:
-        new = not options.csv.exists()
-        with options.csv.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+    if options.json is not None:
+        there = json.loads(options.json.read_text()) if options.json.exists() else []
+        options.json.write_text(json.dumps([*there, row], indent=2) + "\n")
 
 
 def commit() -> str:

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 from reactnet.cli.main import make_app
 from reactnet.cli.train import read_overrides
@@ -28,6 +29,18 @@ def test_each_command_is_understood(command: str) -> None:
             load_recipe(ROOT / recipe, read_overrides(overrides))
         else:
             assert recipe in list_models()
+
+
+LAUNCHER = re.findall(r"^torchrun .*$", PAGE, flags=re.MULTILINE)
+
+
+def test_the_commands_of_several_processes_are_understood_by_torchrun_and_by_us() -> None:
+    assert len(LAUNCHER) == 2
+    for command in LAUNCHER:
+        launch = get_args_parser().parse_args(shlex.split(command)[1:])
+        assert launch.module
+        assert launch.training_script == "reactnet.cli.main"
+        test_each_command_is_understood(shlex.join(["reactnet", *launch.training_script_args]))
 
 
 def test_there_are_commands_of_each_kind() -> None:

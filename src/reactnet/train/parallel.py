@@ -9,6 +9,7 @@ and ends with the same bits. The price is that the network waits for the backwar
 How processes meet, and how all learn that one has failed, is in `meeting.py`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,7 +148,8 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of torch, whatever the backend
-        raise LostError(first_line(error)) from error
+        # Of "[file:line] What happened. What this may mean." the middle.
+        raise LostError(re.sub(r"^\[[^\]]*\] ", "", first_line(error)).partition(". ")[0]) from error
 
 
 def _where_they_part(theirs: str, here: str) -> str:
