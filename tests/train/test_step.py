@@ -1,6 +1,7 @@
 """One update: pieces sum to the whole, clipping, frozen signs, the average, autocast whose signs are signs."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from reactnet.models import create_model
 from reactnet.nn import BinaryConv2d, RSign, Sign, convolution
-from reactnet.nn.binarize import to_signs_
+from reactnet.nn.binarize import signs_of
 from reactnet.train.feed import Batch
 from reactnet.train.finite import NotFiniteError
 from reactnet.train.optimizer import latent_weights, make_optimizer
@@ -159,11 +160,11 @@ def watched(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
     ]
 
     def signs(weight: Tensor) -> Tensor:
-        out = to_signs_(weight)
+        out = signs_of(weight)
         seen.append(out.detach())
         return out
 
-    monkeypatch.setattr(convolution, "to_signs_", signs)
+    monkeypatch.setattr(convolution, "signs_of", signs)
     yield seen
     for handle in handles:
         handle.remove()
@@ -207,6 +208,19 @@ def test_compiled_and_channels_last_steps_change_nothing_that_is_saved(monkeypat
     assert list(plain.state_dict()) == list(other.state_dict())
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(other.state_dict()[key], value, rtol=1e-2, atol=5e-3)  # Adam divides small numbers
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # torch's own, as it compiles
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_step_has_the_gradients_of_a_plain_one_up_to_rounding() -> None:
+    """In the real-valued twin: a last bit before a sign would be a whole step behind it."""
+    plain, other = model(binarize=()), model(binarize=())
+    ours = step(plain).run(batch(), 0, seed=5)
+    theirs = step(other, computing=Computing(compile=True)).run(batch(), 0, seed=5)
+    assert theirs.loss == pytest.approx(ours.loss, rel=1e-5)
+    for name, gradient in gradients(plain).items():
+        torch.testing.assert_close(gradients(other)[name], gradient, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(("layer", "value"), [("blocks.1.spatial.norm", float("nan")), ("stem.0", float("inf"))])

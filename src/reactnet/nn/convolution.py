@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from reactnet.nn.binarize import latent_gradient, to_signs_
+from reactnet.nn.binarize import latent_gradient, signs_of
 from reactnet.nn.one_bit import is_one_bit
 
 
@@ -42,7 +42,7 @@ class _BinaryConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor | None, geometry: Geometry, one_bit: bool) -> Tensor:
         kept = x.to(torch.int8) if one_bit and ctx.needs_input_grad[1] else x
         ctx.save_for_backward(kept, weight, scale)
-        signs = to_signs_(weight.detach().clone())
+        signs = signs_of(weight)
         out = F.conv2d(x, signs, stride=geometry.stride, padding=geometry.padding, groups=geometry.groups)
         # Under autocast, `out` is in half precision, and so must its backward be.
         ctx.geometry, ctx.dtype, ctx.computed_in = geometry, x.dtype, out.dtype
@@ -58,7 +58,7 @@ class _BinaryConvolution(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         at: Geometry = ctx.geometry
         grad = grads[0] if scale is None else grads[0] * scale.view(1, -1, 1, 1)
-        signs = to_signs_(weight.detach().clone())
+        signs = signs_of(weight)
         wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False]
         for_x, for_signs, _ = torch.ops.aten.convolution_backward(
             grad.to(ctx.computed_in), x.to(ctx.computed_in), signs.to(ctx.computed_in), None,
