@@ -167,7 +167,9 @@ def test_every_value_of_every_option_makes_a_model(name):
     info = model_info(name)
     types = typing.get_type_hints(registry._MAKERS[name])
     for option, default in info.options.items():
-        values = typing.get_args(types[option]) or {bool: (False, True), int: (default, default // 2)}[types[option]]
+        values = (
+            typing.get_args(types[option]) or {bool: (False, True), int: (default, max(1, default // 2))}[types[option]]
+        )
         assert default in values
         for value in values:
             _meta(name, **{option: value})
