@@ -88,6 +88,7 @@ REACTNET_API const char *reactnet_model_metadata(const reactnet_model *model);
 REACTNET_API const char *reactnet_model_plan(const reactnet_model *model);
 
 #define REACTNET_KEEP_VALUES 1u /* keep every node's value of the last image, unfused: slow, for verify */
+#define REACTNET_TIME_STEPS 2u  /* keep how long each step of the last run took */
 
 REACTNET_API reactnet_status reactnet_context_create(const reactnet_model *model, uint32_t flags, reactnet_context **out,
                                                      reactnet_error *error);
@@ -108,6 +109,12 @@ REACTNET_API reactnet_status reactnet_run_f32(reactnet_context *context, const f
 REACTNET_API reactnet_status reactnet_context_value(const reactnet_context *context, const char *node, void *out, size_t *bytes,
                                                     reactnet_error *error);
 
+/* Wall seconds that each step of the last run took, summed over its images, of a context made with REACTNET_TIME_STEPS. In the order of
+ * reactnet_model_plan; with REACTNET_KEEP_VALUES too, a step a node. `*count` holds the room in `seconds` on entry and the number of steps
+ * on return (seconds = NULL asks for the number only). A step ends when every thread has done its share. */
+REACTNET_API reactnet_status reactnet_context_step_times(const reactnet_context *context, double *seconds, size_t *count,
+                                                         reactnet_error *error);
+
 /* Resize and centre-crop as the file's preprocessing says. pixels: height x width x channels (the model's channels), rows packed.
  * out: one image of the model's input size. */
 REACTNET_API reactnet_status reactnet_preprocess(const reactnet_model *model, const uint8_t *pixels, uint32_t height,
@@ -116,6 +123,11 @@ REACTNET_API reactnet_status reactnet_preprocess(const reactnet_model *model, co
  * at most 2^28 pixels, else ARGUMENT. */
 REACTNET_API reactnet_status reactnet_resize(const uint8_t *pixels, uint32_t height, uint32_t width, uint32_t channels,
                                              uint32_t out_height, uint32_t out_width, uint8_t *out, reactnet_error *error);
+
+/* The floor to compare a binary network with: the best rate, in 1e9 multiply-accumulates of one bit a second, at which one thread of
+ * this CPU counts bits with plain popcounts (exclusive or, count, add; data in the first cache), whatever ISA is forced. It works for
+ * about `seconds` (above 0, at most 60); a shared machine needs several calls, of which the largest counts. */
+REACTNET_API reactnet_status reactnet_popcount_peak(double seconds, double *gmacs, reactnet_error *error);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 
 #include "fault.h"
 #include "fpu.h"
+#include "peak.h"
 #include "reactnet.h"
 #include "resize.h"
 #include "session.h"
@@ -141,6 +142,21 @@ void copy_value(const reactnet_context& context, ValueId id, void* out, std::siz
   }
 }
 
+void copy_step_times(const reactnet_context& context, double* seconds, std::size_t* count) {
+  const std::size_t room = *count;
+  *count = context.step_seconds.size();
+  if (seconds == nullptr) {
+    return;
+  }
+  if (room < *count) {
+    fail(REACTNET_ERROR_ARGUMENT,
+         "there are " + std::to_string(*count) + " steps, and room for " + std::to_string(room),
+         "ask for the number with seconds = NULL");
+  }
+  need(context.has_values, "the context has not run yet", "run an image first");
+  std::copy(context.step_seconds.begin(), context.step_seconds.end(), seconds);
+}
+
 }  // namespace
 
 extern "C" {
@@ -202,9 +218,9 @@ reactnet_status reactnet_context_create(const reactnet_model* model, uint32_t fl
   return guarded(error, [&] {
     need(model != nullptr && out != nullptr, "reactnet_context_create: model or out is NULL", "give both");
     *out = nullptr;
-    need((flags & ~REACTNET_KEEP_VALUES) == 0, "reactnet_context_create: unknown flags",
-         "use 0 or REACTNET_KEEP_VALUES");
-    *out = new reactnet_context(*model, (flags & REACTNET_KEEP_VALUES) != 0);
+    need((flags & ~(REACTNET_KEEP_VALUES | REACTNET_TIME_STEPS)) == 0, "reactnet_context_create: unknown flags",
+         "use REACTNET_KEEP_VALUES, REACTNET_TIME_STEPS, both or 0");
+    *out = new reactnet_context(*model, (flags & REACTNET_KEEP_VALUES) != 0, (flags & REACTNET_TIME_STEPS) != 0);
   });
 }
 
@@ -234,6 +250,24 @@ reactnet_status reactnet_context_value(const reactnet_context* context, const ch
     need(context->keep, "reactnet_context_value: the context keeps no values", "make it with REACTNET_KEEP_VALUES");
     const Claimed claimed(*context);
     copy_value(*context, find_value(*context, node), out, bytes);
+  });
+}
+
+reactnet_status reactnet_context_step_times(const reactnet_context* context, double* seconds, size_t* count,
+                                            reactnet_error* error) {
+  return guarded(error, [&] {
+    need(context != nullptr && count != nullptr, "reactnet_context_step_times: context or count is NULL", "give both");
+    need(context->timed, "reactnet_context_step_times: the context keeps no times", "make it with REACTNET_TIME_STEPS");
+    const Claimed claimed(*context);
+    copy_step_times(*context, seconds, count);
+  });
+}
+
+reactnet_status reactnet_popcount_peak(double seconds, double* gmacs, reactnet_error* error) {
+  return guarded(error, [&] {
+    need(gmacs != nullptr, "reactnet_popcount_peak: gmacs is NULL", "give the place of the result");
+    need(seconds > 0 && seconds <= 60, "reactnet_popcount_peak: seconds are not above 0 and at most 60", "give 0.1");
+    *gmacs = popcount_peak_gmacs(seconds);
   });
 }
 

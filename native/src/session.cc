@@ -1,11 +1,13 @@
 #include "session.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "fault.h"
 #include "json.h"
 #include "ops.h"
+#include "step_clock.h"
 
 namespace {
 
@@ -55,13 +57,14 @@ reactnet_model::reactnet_model(FileBytes bytes, const Settings& wanted)
   plan_json = describe_plan(*this);
 }
 
-reactnet_context::reactnet_context(const reactnet_model& of, bool keeps)
-    : model(of), keep(keeps), partial(of.settings.threads) {
+reactnet_context::reactnet_context(const reactnet_model& of, bool keeps, bool times)
+    : model(of), keep(keeps), timed(times), partial(of.settings.threads) {
   if (keep) {
     unfused = std::make_unique<Plan>(make_plan(model.graph, model.weights, true));
   }
   arena = AlignedMemory(plan().arena_bytes);
   scratch = AlignedMemory((model.weights.scratch_bytes() + plan().rows_bytes) * model.settings.threads);
+  step_seconds.assign(timed ? plan().steps.size() : 0, 0.0);
 }
 
 Memory reactnet_context::memory(const std::uint8_t* image, const float* normalized) {
@@ -82,10 +85,13 @@ struct reactnet_context::Job {
     const auto elements = static_cast<std::size_t>(graph.values[0].shape.elements());
     const auto classes = static_cast<std::size_t>(graph.values[graph.output].shape.channels);
     Memory memory = context->memory(images, normalized);
+    StepClock clock(share.index == 0 && context->timed ? context->step_seconds.data() : nullptr);
     for (std::size_t i = 0; i < count; ++i) {
+      clock.start();
       for (const Step& step : plan.steps) {
         run_step(graph, context->model.weights, step, memory, share);
         share.wait();
+        clock.tick();
       }
       if (share.index == 0) {
         copy_logits(static_cast<const float*>(memory.at(graph.output)), classes, logits + i * classes);
@@ -101,6 +107,7 @@ struct reactnet_context::Job {
 };
 
 void reactnet_context::run(Job& job) {
+  std::fill(step_seconds.begin(), step_seconds.end(), 0.0);
   model.pool.run([](void* argument, const Share& share) { static_cast<const Job*>(argument)->run(share); }, &job);
   has_values = has_values || job.count > 0;
 }

@@ -39,7 +39,7 @@ struct reactnet_model {
 };
 
 struct reactnet_context {
-  reactnet_context(const reactnet_model& model, bool keep);
+  reactnet_context(const reactnet_model& model, bool keep, bool timed);
 
   // Images one after the other; the claim is the caller's business. `normalized`: f32 images that replace the value of
   // the normalize node. Faults: ARGUMENT, MEMORY.
@@ -48,12 +48,14 @@ struct reactnet_context {
 
   const reactnet_model& model;
   const bool keep;
+  const bool timed;
   mutable reactnet::Claim claim;
   bool has_values = false;  // a run was completed
   std::unique_ptr<reactnet::Plan> unfused;
   reactnet::AlignedMemory arena;
-  reactnet::AlignedMemory scratch;  // Weights::scratch_bytes for each thread, then Plan::rows_bytes for each
-  std::vector<float> partial;       // a number for each thread
+  reactnet::AlignedMemory scratch;   // Weights::scratch_bytes for each thread, then Plan::rows_bytes for each
+  std::vector<float> partial;        // a number for each thread
+  std::vector<double> step_seconds;  // if timed: of the last run, over all its images
 
   // For run_step; one of the two is null.
   reactnet::Memory memory(const std::uint8_t* image, const float* normalized);

@@ -15,6 +15,8 @@ int main(void) {
   reactnet_model *model = NULL;
   const uint8_t pixels[4] = {0, 100, 200, 100};
   uint8_t out = 0;
+  double gmacs = 0;
+  size_t steps = 0;
 
   if (reactnet_abi_version() != REACTNET_ABI_VERSION) {
     return failed("another ABI version");
@@ -30,6 +32,15 @@ int main(void) {
   }
   if (reactnet_resize(pixels, 2, 2, 1, 1, 1, &out, &error) != REACTNET_OK || out != 100) {
     return failed("the mean of four pixels is not 100");
+  }
+  if (reactnet_popcount_peak(0.01, &gmacs, &error) != REACTNET_OK || !(gmacs > 0.1)) {
+    return failed("no popcount peak");
+  }
+  if (reactnet_popcount_peak(0, &gmacs, &error) != REACTNET_ERROR_ARGUMENT) {
+    return failed("a popcount peak in no time");
+  }
+  if (reactnet_context_step_times(NULL, NULL, &steps, &error) != REACTNET_ERROR_ARGUMENT) {
+    return failed("step times of no context");
   }
   reactnet_model_free(model);
   reactnet_context_free(NULL);

@@ -88,7 +88,7 @@ REACTNET_EXPORT("reactnet_open") void wasm_open(const void* data, std::size_t si
            [&] {
              model = std::make_unique<reactnet_model>(copy_bytes(data, size), Settings{1, isa_best()});
            });
-  context = std::make_unique<reactnet_context>(*model, false);
+  context = std::make_unique<reactnet_context>(*model, false, false);
   image = AlignedMemory(static_cast<std::uint64_t>(input_shape().elements()));
   logits.reset(new float[static_cast<std::size_t>(output_shape().channels)]);
 }

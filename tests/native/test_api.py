@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_null_arguments_are_argument_errors() -> None:
         assert library.reactnet_model_open(None, None, ctypes.byref(out), error) == ARGUMENT
         assert library.reactnet_model_open_memory(None, 1, None, ctypes.byref(out), error) == ARGUMENT
         assert library.reactnet_context_create(None, 0, ctypes.byref(out), error) == ARGUMENT
-        assert library.reactnet_context_create(model.handle, 2, ctypes.byref(out), error) == ARGUMENT
+        assert library.reactnet_context_create(model.handle, 4, ctypes.byref(out), error) == ARGUMENT
         assert library.reactnet_run_u8(None, None, 0, None, error) == ARGUMENT
         assert library.reactnet_run_f32(None, None, 0, None, error) == ARGUMENT
         assert library.reactnet_run_u8(context, None, 1, None, error) == ARGUMENT
@@ -190,6 +191,58 @@ def test_values_need_a_context_that_keeps_them_and_a_run() -> None:
         size.value = 1
         assert value(GRAPH.output) == ARGUMENT
         assert size.value == 4 * CLASSES
+
+
+# Times -------------------------------------------------------------------------------------------------------------
+
+
+def step_times(model: Model, context: ctypes.c_void_p, room: int) -> tuple[int, np.ndarray, int]:
+    seconds, count = np.full(room, -1.0), ctypes.c_size_t(room)
+    error = ctypes.byref(model.error)
+    call = model.library.reactnet_context_step_times
+    status = call(context, address(seconds) if room else None, ctypes.byref(count), error)
+    return status, seconds, count.value
+
+
+@pytest.mark.parametrize("flags", [_native.TIME_STEPS, _native.TIME_STEPS | _native.KEEP_VALUES])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_step_is_timed_and_the_run_takes_as_long_as_its_steps(flags: int, threads: int) -> None:
+    many = np.repeat(IMAGES, 50, axis=0)
+    with opened(threads, flags) as (model, context):
+        plan = json.loads(model.library.reactnet_model_plan(model.handle))
+        steps = len(GRAPH.nodes) if flags & _native.KEEP_VALUES else len(plan["steps"])
+        assert step_times(model, context, 0)[::2] == (OK, steps)
+        start = time.perf_counter()
+        status, logits = model.run(context, many, CLASSES)
+        took = time.perf_counter() - start
+        assert status == OK
+        np.testing.assert_array_equal(logits, np.repeat(LOGITS, 50, axis=0))
+        status, seconds, _ = step_times(model, context, steps)
+        assert status == OK
+        assert (seconds > 0).all()
+        assert seconds.sum() < took
+        model.run(context, IMAGES[:1], CLASSES)
+        assert step_times(model, context, steps)[1].sum() < seconds.sum()  # of the last run, not of all
+
+
+def test_times_need_a_context_that_keeps_them_a_run_and_room() -> None:
+    with opened() as (model, context):
+        assert step_times(model, context, 100)[0] == ARGUMENT
+        assert "REACTNET_TIME_STEPS" in model.words
+    with opened(flags=_native.TIME_STEPS) as (model, context):
+        assert step_times(model, context, 100)[0] == ARGUMENT
+        assert "has not run" in model.words
+        model.run(context, IMAGES, CLASSES)
+        status, seconds, count = step_times(model, context, 1)
+        assert (status, seconds[0]) == (ARGUMENT, -1)
+        assert count > 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 61, float("nan"), float("inf")])
+def test_a_popcount_peak_takes_a_sensible_time(seconds: float) -> None:
+    gmacs, error = ctypes.c_double(), _native.Error()
+    call = _native.library().reactnet_popcount_peak
+    assert call(seconds, ctypes.byref(gmacs), ctypes.byref(error)) == ARGUMENT
 
 
 # Threads -----------------------------------------------------------------------------------------------------------

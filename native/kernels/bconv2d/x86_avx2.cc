@@ -206,6 +206,10 @@ void finish_blocks(const Block& shared, const Lanes& lanes, const Strip& strip, 
 }
 
 Steps steps_of(const BConv2dArgs& args, const Block& block) {
+  if (args.scale == nullptr && args.shortcut == nullptr && args.slope == nullptr && args.shift_out == nullptr &&
+      args.out_bits == nullptr && args.out_real != nullptr) {
+    return Steps::kNone;
+  }
   if (args.scale == nullptr || args.out_bits == nullptr) {
     return Steps::kSome;
   }
@@ -220,7 +224,8 @@ Steps steps_of(const BConv2dArgs& args, const Block& block) {
 void finish_strip(const BConv2dArgs& args, const Layout& l, const Strip& strip, int64_t first, const Counts* sums) {
   using Finish = void (*)(const Block&, const AllLanes&, const Strip&, int64_t, int64_t, const Counts*, int64_t);
   static constexpr Finish kFinish[] = {finish_blocks<Steps::kMost, AllLanes>, finish_blocks<Steps::kAll, AllLanes>,
-                                       finish_blocks<Steps::kBits, AllLanes>, finish_blocks<Steps::kSome, AllLanes>};
+                                       finish_blocks<Steps::kBits, AllLanes>, finish_blocks<Steps::kNone, AllLanes>,
+                                       finish_blocks<Steps::kSome, AllLanes>};
   const int64_t width = args.shape.window.out_width;
   const int64_t blocks = group_size(l, first);
   for (int64_t n = 0; n < blocks; ++n) {

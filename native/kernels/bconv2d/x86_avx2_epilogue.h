@@ -36,11 +36,13 @@ struct Sums {
   __m256i even, odd;
 };
 
-// The steps behind the sums: known to be all but shift_out, all, scale and bits alone; or looked for.
-enum class Steps { kMost, kAll, kBits, kSome };
+// The steps behind the sums: known to be all but shift_out, all, scale and bits alone, none but to write reals; or
+// looked for.
+enum class Steps { kMost, kAll, kBits, kNone, kSome };
 
 constexpr bool known(Steps steps) { return steps != Steps::kSome; }
 constexpr bool has_reals(Steps steps) { return steps == Steps::kMost || steps == Steps::kAll; }
+constexpr bool has_bits(Steps steps) { return known(steps) && steps != Steps::kNone; }
 
 // A block of 32 outputs: the parameters from its first output on, and where its pixels begin.
 struct Block {
@@ -126,7 +128,7 @@ inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m12
   const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants + r * 8));
   const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(differing), 1);
   __m256 y = _mm256_cvtepi32_ps(_mm256_sub_epi32(all, twice));
-  if (known(kSteps) || block.scale != nullptr) {
+  if (has_bits(kSteps) || (!known(kSteps) && block.scale != nullptr)) {
     y = _mm256_add_ps(_mm256_mul_ps(y, lanes.load(block.scale, r)), lanes.load(block.shift, r));
   }
   if (has_reals(kSteps)) {
@@ -141,10 +143,10 @@ inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m12
   if (kSteps == Steps::kAll || (!known(kSteps) && block.shift_out != nullptr)) {
     y = _mm256_add_ps(y, lanes.load(block.shift_out, r));
   }
-  if (has_reals(kSteps) || (!known(kSteps) && block.real != nullptr)) {
+  if (has_reals(kSteps) || kSteps == Steps::kNone || (!known(kSteps) && block.real != nullptr)) {
     lanes.store(real, r, y);
   }
-  if (!known(kSteps) && block.bits == nullptr) {
+  if (kSteps == Steps::kNone || (!known(kSteps) && block.bits == nullptr)) {
     return _mm256_setzero_si256();
   }
   return _mm256_castps_si256(_mm256_cmp_ps(_mm256_add_ps(y, lanes.load(block.next_shift, r)), zero, _CMP_GE_OQ));
@@ -161,7 +163,7 @@ inline void finish_block(const Block& block, const Lanes& lanes, int64_t pixel, 
   for (int r = 0; r < 4; ++r) {
     masks[r] = finish_eight<kSteps>(block, lanes, r, n.eight(r), constants, shortcut, real);
   }
-  if (known(kSteps) || block.bits != nullptr) {
+  if (has_bits(kSteps) || (!known(kSteps) && block.bits != nullptr)) {
     const uint32_t bits = bits_of(_mm256_packs_epi32(masks[0], masks[1]), _mm256_packs_epi32(masks[2], masks[3]));
     store_bits(block, pixel, lanes.bits(bits));
   }

@@ -14,6 +14,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 import reactnet
+from reactnet.cli.bench import bench
 from reactnet.cli.compile import compile_
 from reactnet.cli.convert import convert
 from reactnet.cli.count import count
@@ -32,8 +33,12 @@ from reactnet.errors import ReactnetError
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
-# What brings in a package of the `train` and `demo` extras.
-_EXTRAS = {"torch": "train", "torchvision": "train", "safetensors": "train", "tomli_w": "train", "sklearn": "demo"}
+# Which extra brings in a package.
+_EXTRAS = {
+    **dict.fromkeys(("torch", "torchvision", "safetensors", "tomli_w"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime", "openvino"), "bench"),
+    "sklearn": "demo",
+}
 
 _DISK = {
     errno.ENOSPC: "free some space and run the command again; nothing half-written was left behind",
@@ -74,6 +79,7 @@ def make_app() -> App:
         ("predict", predict),
         ("zoo", zoo),
         ("inspect", inspect),
+        ("bench", bench),
         ("doctor", doctor),
     ]
     for position, (name, verb) in enumerate(verbs):

@@ -5,7 +5,7 @@ import functools
 import json
 import sys
 import sysconfig
-from ctypes import POINTER, c_char, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_double, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ BUILD = "build and install the native library: make install"
 
 OK = 0
 KEEP_VALUES = 1
+TIME_STEPS = 2
 
 
 class Error(ctypes.Structure):
@@ -75,6 +76,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "reactnet_run_u8": (c_int, (_HANDLE, c_void_p, c_size_t, c_void_p, _ERROR)),
     "reactnet_run_f32": (c_int, (_HANDLE, c_void_p, c_size_t, c_void_p, _ERROR)),
     "reactnet_context_value": (c_int, (_HANDLE, c_char_p, c_void_p, POINTER(c_size_t), _ERROR)),
+    "reactnet_context_step_times": (c_int, (_HANDLE, c_void_p, POINTER(c_size_t), _ERROR)),
+    "reactnet_popcount_peak": (c_int, (c_double, POINTER(c_double), _ERROR)),
     "reactnet_preprocess": (c_int, (_HANDLE, c_void_p, c_uint32, c_uint32, c_void_p, _ERROR)),
     "reactnet_resize": (c_int, (c_void_p, c_uint32, c_uint32, c_uint32, c_uint32, c_uint32, c_void_p, _ERROR)),
 }
@@ -130,6 +133,16 @@ def system() -> dict[str, Any]:
     """What this build and this machine can do: version, isa, isas, compiled, kernels, and the library's path."""
     described: dict[str, Any] = json.loads(library().reactnet_system())
     return described | {"library": str(library_path()), "abi_version": ABI_VERSION}
+
+
+def popcount_peak(seconds: float) -> float:
+    """The best rate of plain popcounts on one thread of this CPU, whatever ISA is forced: 1e9 one-bit MACs a second.
+
+    It works for about `seconds`. On a shared machine take the largest of several calls.
+    """
+    gmacs, error = c_double(), Error()
+    check(library().reactnet_popcount_peak(seconds, ctypes.byref(gmacs), ctypes.byref(error)), error)
+    return gmacs.value
 
 
 def _declare(loaded: ctypes.CDLL, name: str) -> Any:

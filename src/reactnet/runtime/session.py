@@ -159,14 +159,27 @@ class Session:
         """
         array = self._checked(np.asarray(image)[None])
         logits = np.empty((1, self._info.classes), dtype=np.float32)
-        self._check_open()
-        context = _Context(self._library, self._model, _native.KEEP_VALUES)
-        try:
+        with self._borrowed(), _Context.lent(self._library, self._model, _native.KEEP_VALUES) as context:
             function = self._library.reactnet_run_u8 if array.dtype == np.uint8 else self._library.reactnet_run_f32
             context.call(function, _address(array), 1, _address(logits))
             return {node["name"]: context.value(node["name"], node["op"]) for node in self.metadata["nodes"]}
-        finally:
-            context.free()
+
+    def step_times(self, images: npt.NDArray[np.uint8], repeats: int = 1) -> npt.NDArray[np.float64]:
+        """Wall seconds of each step of the plan, in each of `repeats` runs of the batch, in a context of their own.
+
+        Shape: (N, H, W, C) -> (repeats, steps).
+        """
+        array = self._checked(np.asarray(images))
+        logits = np.empty((len(array), self._info.classes), dtype=np.float32)
+        seconds = np.empty((repeats, int(self._info.steps)), dtype=np.float64)
+        if len(array) == 0:
+            raise ReactnetError("Session.step_times: no images", hint="give at least one")
+        with self._borrowed(), _Context.lent(self._library, self._model, _native.TIME_STEPS) as context:
+            function = self._library.reactnet_run_u8 if array.dtype == np.uint8 else self._library.reactnet_run_f32
+            for row in seconds:
+                context.call(function, _address(array), len(array), _address(logits))
+                context.step_times(row)
+        return seconds
 
     def close(self) -> None:
         """Free the model; runs that are under way in other threads end first. Calling it twice is allowed."""
@@ -204,6 +217,20 @@ class Session:
                 self._running -= 1
                 if context is not None:
                     self._idle.append(context)
+                if self._closed:
+                    self._free_if_unused()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[None]:
+        """The model is not freed inside, whoever closes the session."""
+        with self._lock:
+            self._check_open()
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
                 if self._closed:
                     self._free_if_unused()
 
@@ -268,6 +295,22 @@ class _Context:
         status = get(self._handle, node.encode(), _address(out), ctypes.byref(size), self._error_pointer)
         _native.check(status, self._error)
         return out.view(_VALUE_DTYPES.get(op, np.float32))
+
+    def step_times(self, out: npt.NDArray[np.float64]) -> None:
+        """Fill `out`, one number a step, with the seconds of the last run."""
+        count = ctypes.c_size_t(len(out))
+        get = self._library.reactnet_context_step_times
+        _native.check(get(self._handle, _address(out), ctypes.byref(count), self._error_pointer), self._error)
+
+    @classmethod
+    @contextmanager
+    def lent(cls, library: ctypes.CDLL, model: ctypes.c_void_p, flags: int) -> Iterator["_Context"]:
+        """A context of its own kind, freed at the end."""
+        context = cls(library, model, flags)
+        try:
+            yield context
+        finally:
+            context.free()
 
     def free(self) -> None:
         self._library.reactnet_context_free(self._handle)

@@ -1,0 +1,207 @@
+"""Tables and the plot from what benchmarks/results holds: README.md, docs/bench.md, docs/bench.svg.
+
+    python benchmarks/report.py [--check]
+
+Between `<!-- report: NAME -->` and `<!-- end -->` a page holds what this script writes. `--check` writes nothing, and
+exits 1 if something is out of date.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+MACHINE = "zen3"
+NAMES = {
+    "reactnet_a": "ReActNet-A",
+    "reactnet18": "ReActNet-18",
+    "mobilenet_v1": "MobileNetV1",
+    "mobilenet_v2": "MobileNetV2",
+    "resnet18": "ResNet-18",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "torch": "PyTorch",
+}
+MEGA = 1e-6
+
+
+def found(case: str) -> dict[str, Any]:
+    """What was measured for a case, with its machine."""
+    result: dict[str, Any] = json.loads((RESULTS / f"{MACHINE}_{case}.json").read_text())
+    return result
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table; all columns but the first to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def origin(case: str) -> str:
+    """Where the numbers come from, in one sentence."""
+    at = found(case)
+    return (
+        f"Measured {at['date']} on {at['machine']} ({at['cores']} cores, load {at['load']}), commit {at['commit']}: "
+        f"`{at['command']}`."
+    )
+
+
+def contenders() -> list[dict[str, Any]]:
+    """Both of our files and every rival, the slowest first; a rival stands in two runs, of which the first counts."""
+    rows = []
+    for case in ("reactnet_a_integer", "reactnet18_integer"):
+        report = found(case)["report"]
+        model, ends = case.rsplit("_", 1)
+        rows.append({**report, "label": f"**{NAMES[model]}**, binary, {ends} ends", "ours": True})
+    for peer in found("reactnet_a_integer")["report"]["peers"]:
+        label = f"{NAMES[peer['model']]}, {peer['precision']}, {NAMES[peer['runtime']]} {peer['version']}"
+        rows.append({**peer, "label": label, "ours": False})
+    return sorted(rows, key=lambda row: -row["cpu_ms"])
+
+
+def best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ours, and of each other network the fastest with int8 and the fastest with floats."""
+    kept: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:  # the slowest first
+        kept["" if row["ours"] else row["model"], row["label"] if row["ours"] else row["precision"]] = row
+    return sorted(kept.values(), key=lambda row: -row["cpu_ms"])
+
+
+def fastest() -> str:
+    """The README's: ours and the best of each."""
+    return table(best(contenders()))
+
+
+def rivals() -> str:
+    """Everyone on one core."""
+    return table(contenders())
+
+
+def table(contenders: list[dict[str, Any]]) -> str:
+    """Times and memory, and where they come from."""
+    rows = [
+        [row["label"], *(f"{row[key]:.1f}" for key in ("cpu_ms", "ms_min", "ms_median")),
+         *(f"{row[key] * MEGA:.1f}" for key in ("file_bytes", "peak_rss_bytes"))]
+        for row in contenders
+    ]  # fmt: skip
+    header = ["one 224x224 image, one core", "CPU ms", "least ms", "median ms", "file MB", "peak RSS MB"]
+    return f"{markdown(header, rows)}\n\n{origin('reactnet_a_integer')}"
+
+
+def ours() -> str:
+    """Our files against the floor."""
+    cases = {
+        "reactnet_a_integer": "ReActNet-A, integer ends",
+        "reactnet_a_float": "ReActNet-A, float ends",
+        "reactnet18_integer": "ReActNet-18, integer ends",
+        "reactnet18_float": "ReActNet-18, float ends",
+        "reactnet_a_integer_2_threads": "ReActNet-A, integer ends, 2 threads",
+        "reactnet_a_integer_batch_8": "ReActNet-A, integer ends, batches of 8",
+    }
+    rows = []
+    for case, label in cases.items():
+        report = found(case)["report"]
+        floor = report["binary_macs"] / report["popcount_peak_gmacs"] / report["threads"] * 1e-6
+        steps = sum(layer["ms"] for layer in report["layers"])
+        rows.append(
+            [label, *(f"{value:.2f}" for value in (report["ms_min"], report["cpu_ms"], steps, floor)),
+             *(f"{value / floor:.2f}" for value in (report["ms_min"], report["cpu_ms"])),
+             f"{report['load_ms']:.1f}",
+             *(f"{report[key] * MEGA:.2f}" for key in ("arena_bytes", "file_bytes", "peak_rss_bytes"))]
+        )  # fmt: skip
+    header = ["an image", "least ms", "CPU ms", "sum of steps", "floor ms", "least / floor", "CPU / floor", "load ms",
+              "arena MB", "file MB", "peak RSS MB"]  # fmt: skip
+    at = found("reactnet_a_integer")
+    isa, peak = at["report"]["isa"], at["report"]["popcount_peak_gmacs"]
+    return (
+        f"{markdown(header, rows)}\n\nISA {isa}, popcount peak {peak:.0f} GMAC/s a core. {origin('reactnet_a_integer')}"
+    )
+
+
+def layers() -> str:
+    """The convolution alone against OpenVINO's."""
+    at = found("bconv_against_openvino")
+    rows = [
+        [row["shape"], *(f"{row[key]:.0f}" for key in ("ours_us", "openvino_us", "ours_gmacs", "openvino_gmacs")),
+         f"{row['times_faster']:.2f}"]
+        for row in at["rows"]
+    ]  # fmt: skip
+    header = ["kernel, channels @side", "ours us", "OpenVINO us", "ours GMAC/s", "OpenVINO GMAC/s", "times as fast"]
+    kernel, peak = at["rows"][0]["openvino_kernel"], at["popcount_peak_gmacs"]
+    ends = f"Popcount peak {peak:.0f} GMAC/s; OpenVINO's kernel: `{kernel}`. {origin('bconv_against_openvino')}"
+    return f"{markdown(header, rows)}\n\n{ends}"
+
+
+STYLE = """
+  text { font: 13px system-ui, sans-serif; fill: #24292f; }
+  .small { font-size: 11px; fill: #57606a; }
+  .rival { fill: #8c959f; } .int8 { fill: #57606a; } .ours { fill: #1a7f37; } .bold { font-weight: 600; }
+  .grid { stroke: #d0d7de; stroke-width: 1; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; } .small { fill: #9198a1; }
+    .rival { fill: #6e7681; } .int8 { fill: #b1bac4; } .ours { fill: #3fb950; } .grid { stroke: #30363d; }
+  }"""
+LEFT, WIDTH, ROW, TOP = 330, 430, 22, 52
+
+
+def svg() -> str:
+    """CPU time of each contender as a bar."""
+    at, rows = found("reactnet_a_integer"), contenders()
+    longest = max(row["cpu_ms"] for row in rows)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200) if longest / step <= 6)
+    scale = WIDTH / longest
+    height = TOP + ROW * len(rows) + 44
+    bottom = TOP + ROW * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 60}" height="{height}" role="img" '
+        f'viewBox="0 0 {LEFT + WIDTH + 60} {height}">',
+        f"<title>CPU time of an image by network and runtime</title><style>{STYLE}\n</style>",
+        '<text class="bold" x="8" y="20">CPU time of one 224x224 image on one core, ms (shorter is better)</text>',
+        f'<text class="small" x="8" y="38">{at["machine"]}, {at["report"]["isa"]}; fresh weights, times only</text>',
+    ]
+    for tick in range(0, int(longest) + 1, step):
+        x = LEFT + tick * scale
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{bottom}"/>')
+        parts.append(f'<text class="small" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick}</text>')
+    for index, row in enumerate(rows):
+        y = TOP + index * ROW
+        kind = "ours" if row["ours"] else "int8" if row["precision"] == "int8" else "rival"
+        label, bold = row["label"].replace("**", ""), ' class="bold"' if row["ours"] else ""
+        end = row["cpu_ms"] * scale
+        parts.append(f'<text{bold} x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{label}</text>')
+        parts.append(f'<rect class="{kind}" x="{LEFT}" y="{y + 2}" width="{end:.1f}" height="{ROW - 6}" rx="2"/>')
+        parts.append(f'<text class="small" x="{LEFT + end + 6:.1f}" y="{y + 14}">{row["cpu_ms"]:.1f}</text>')
+    parts.append(f'<text class="small" x="8" y="{height - 8}">Green: binary. Dark: int8. Pale: float.</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def filled(page: str) -> str:
+    """A page with what this script writes between its marks."""
+    blocks = {"fastest": fastest, "rivals": rivals, "ours": ours, "layers": layers}
+
+    def fill(mark: re.Match[str]) -> str:
+        return f"{mark[1]}\n{blocks[mark[2]]()}\n<!-- end -->"
+
+    return re.sub(r"(<!-- report: (\w+) -->)\n.*?<!-- end -->", fill, page, flags=re.DOTALL)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Tables and the plot from benchmarks/results.")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if something is out of date")
+    check = parser.parse_args().check
+    pages = {path: filled(path.read_text()) for path in (ROOT / "README.md", ROOT / "docs" / "bench.md")}
+    pages[ROOT / "docs" / "bench.svg"] = svg()
+    old = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    for path in old:
+        print(f"{path.relative_to(ROOT)} is out of date" if check else f"written: {path.relative_to(ROOT)}")
+        if not check:
+            path.write_text(pages[path])
+    return 1 if check and old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
