@@ -154,7 +154,13 @@ constexpr int64_t kSlots = 8;
 struct ConstantsCache {
   Taps kh;
   int64_t count;
+  const int32_t* whole;  // of windows whose columns are all inside, or null
   Constants slots[kSlots];
+
+  void clear() {
+    count = 0;
+    whole = nullptr;
+  }
 };
 
 // Taps left and right of the map stand as zeros in the indices: their ones have been counted.
@@ -179,7 +185,12 @@ void fill_constants(const BConv2dArgs& args, const Layout& l, int64_t block, Tap
 const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t block, int64_t ow,
                              ConstantsCache& cache) {
   const Window& w = args.shape.window;
-  const Taps kw = args.shape.padding_value != 0 || ow >= w.out_width ? Taps{0, w.kernel_w} : inside_columns(w, ow);
+  const int64_t left = ow * w.stride_w - w.padding_w;
+  const bool whole = args.shape.padding_value != 0 || ow >= w.out_width || (left >= 0 && left + w.kernel_w <= w.width);
+  if (whole && cache.whole != nullptr) {
+    return cache.whole;
+  }
+  const Taps kw = whole ? Taps{0, w.kernel_w} : inside_columns(w, ow);
   for (int64_t i = 0; i < cache.count; ++i) {
     if (cache.slots[i].kw.begin == kw.begin && cache.slots[i].kw.end == kw.end) {
       return cache.slots[i].sum;
@@ -188,6 +199,7 @@ const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t b
   Constants& c = cache.slots[cache.count++];
   c.kw = kw;
   fill_constants(args, l, block, cache.kh, c);
+  cache.whole = whole ? c.sum : cache.whole;
   return c.sum;
 }
 
@@ -259,7 +271,8 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
   const uint16_t* indices = static_cast<const uint16_t*>(args.scratch);
   ConstantsCache cache;
   Strip strip;
-  strip.count = cache.count = 0;
+  strip.count = 0;
+  cache.clear();
   strip.kh = {-1, -1};
   for (int64_t oh = begin; oh < end; ++oh) {
     const uint16_t* row = indices + (oh - begin) * w.stride_h * l.columns * l.nibbles;
@@ -267,12 +280,14 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
     if (kh.begin != strip.kh.begin || kh.end != strip.kh.end) {
       run_strip(args, l, block, strip);
       strip.kh = cache.kh = kh;
-      cache.count = 0;
+      cache.clear();
     }
     for (int64_t pair = 0; pair < l.pairs; ++pair) {
       if (strip.count == kStrip || cache.count + 2 > kSlots) {
         run_strip(args, l, block, strip);
-        cache.count = cache.count + 2 > kSlots ? 0 : cache.count;
+        if (cache.count + 2 > kSlots) {
+          cache.clear();
+        }
       }
       const int64_t i = strip.count++;
       strip.indices[i] = row + pair * l.pair_step * l.nibbles;

@@ -170,19 +170,35 @@ uint64_t scratch_bytes(const BConv2dShape& s) {
   return static_cast<uint64_t>(sums_offset(l) + kStrip * kGroup * 4 * kBlock);
 }
 
+// A pixel's units. Narrow maps have many pixels of a known few, for which a call costs more than the copy.
+void copy_units(const uint64_t* pixel, int64_t units, uint32_t* out) {
+  switch (units) {
+    case 1:
+      memcpy(out, pixel, 4);
+      return;
+    case 2:
+      memcpy(out, pixel, 8);
+      return;
+    case 4:
+      memcpy(out, pixel, 16);
+      return;
+    default:
+      memcpy(out, pixel, static_cast<size_t>(units) * 4);
+  }
+}
+
 // The units of row y of the map, from column -padding_w on; outside stand the padding's bits.
 void write_units(const BConv2dArgs& args, const Layout& l, int64_t y, uint32_t* out) {
   const BConv2dShape& s = args.shape;
   const Window& w = s.window;
   const int64_t words = (s.channels + 63) / 64;
-  const size_t bytes = static_cast<size_t>(l.units) * 4;
   for (int64_t i = 0; i < l.units_width; ++i, out += l.units) {
     const int64_t x = i - w.padding_w;
     if (y >= 0 && y < w.height && x >= 0 && x < w.width) {
-      memcpy(out, args.in + (y * w.width + x) * words, bytes);
+      copy_units(args.in + (y * w.width + x) * words, l.units, out);
       continue;
     }
-    memset(out, s.padding_value == 1 ? 0xFF : 0, bytes);
+    memset(out, s.padding_value == 1 ? 0xFF : 0, static_cast<size_t>(l.units) * 4);
     if (s.padding_value == 1 && s.channels % 32 != 0) {
       out[l.units - 1] = (1u << (s.channels % 32)) - 1u;
     }
