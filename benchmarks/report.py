@@ -175,8 +175,11 @@ def svg() -> str:
         parts.append(f'<text{bold} x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{label}</text>')
         parts.append(f'<rect class="{kind}" x="{LEFT}" y="{y + 2}" width="{end:.1f}" height="{ROW - 6}" rx="2"/>')
         parts.append(f'<text class="small" x="{LEFT + end + 6:.1f}" y="{y + 14}">{row["cpu_ms"]:.1f}</text>')
-    parts.append(f'<text class="small" x="8" y="{height - 8}">Green: binary. Dark: int8. Pale: float.</text></svg>')
-    return "\n".join(parts) + "\n"
+    for index, (kind, word) in enumerate((("ours", "binary"), ("int8", "int8"), ("rival", "float"))):
+        x = LEFT + 70 * index
+        parts.append(f'<rect class="{kind}" x="{x}" y="{height - 17}" width="10" height="10" rx="2"/>')
+        parts.append(f'<text class="small" x="{x + 15}" y="{height - 8}">{word}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def filled(page: str) -> str:
@@ -184,7 +187,7 @@ def filled(page: str) -> str:
     blocks = {"fastest": fastest, "rivals": rivals, "ours": ours, "layers": layers}
 
     def fill(mark: re.Match[str]) -> str:
-        return f"{mark[1]}\n{blocks[mark[2]]()}\n<!-- end -->"
+        return f"{mark[1]}\n\n{blocks[mark[2]]()}\n\n<!-- end -->"
 
     return re.sub(r"(<!-- report: (\w+) -->)\n.*?<!-- end -->", fill, page, flags=re.DOTALL)
 
