@@ -136,6 +136,46 @@ def layers() -> str:
     return f"{markdown(header, rows)}\n\n{ends}"
 
 
+def of_floor(case: str) -> str:
+    """The fastest run of a case, as a multiple of its floor."""
+    report = found(case)["report"]
+    floor = report["binary_macs"] / report["popcount_peak_gmacs"] / report["threads"] * 1e-6
+    return f"{report['ms_min'] / floor:.2f}"
+
+
+def against(case: str, model: str, precision: str, *, ours_over_theirs: bool = False) -> str:
+    """How a case stands to the best rival of a kind in its own run: by CPU time, and by the fastest runs."""
+    report = found(case)["report"]
+    peers = [peer for peer in report["peers"] if (peer["model"], peer["precision"]) == (model, precision)]
+    ratios = [min(peer[key] for peer in peers) / report[key] for key in ("cpu_ms", "ms_min")]
+    return ", ".join(f"{1 / ratio if ours_over_theirs else ratio:.2f}" for ratio in ratios)
+
+
+def targets() -> str:
+    """What was set out to reach, and what this machine gives."""
+    a, rows = found("reactnet_a_integer")["report"], found("bconv_against_openvino")["rows"]
+    faster = [sum(row["times_faster"] > limit for row in rows) for limit in (1, 1.3)]
+    table = [
+        ["ReActNet-A, float ends, of the floor", "1.15", "0.95", of_floor("reactnet_a_float")],
+        ["ReActNet-A, integer ends, of the floor", "1.08", "0.88", of_floor("reactnet_a_integer")],
+        ["ReActNet-18, integer ends, of the floor", "1.75", "1.40", of_floor("reactnet18_integer")],
+        ["load of ReActNet-A to the first answer, ms", "40", "20", f"{a['load_ms']:.1f}"],
+        ["arena of ReActNet-A, MB", "8", "5", f"{a['arena_bytes'] * MEGA:.2f}"],
+        ["ReActNet-A packed, MB", "5.2", "4.85", f"{a['file_bytes'] * MEGA:.2f}"],
+        ["11 layers against OpenVINO: faster; by 1.3", "11", "; 8", f"{faster[0]}; {faster[1]}"],
+        ["ReActNet-18: times as fast as the best int8 ResNet-18", "4", "4.8",
+         against("reactnet18_integer", "resnet18", "int8")],
+        ["ReActNet-18: times as fast as the best float ResNet-18", "13", "16",
+         against("reactnet18_integer", "resnet18", "float")],
+        ["ReActNet-A: its time over the best int8 MobileNetV1's", "1.15", "1",
+         against("reactnet_a_integer", "mobilenet_v1", "int8", ours_over_theirs=True)],
+        ["peak RSS from Python, MB", "60", "45", f"{a['peak_rss_bytes'] * MEGA:.1f}"],
+        ["peak RSS of `reactnet-run`, MB", "", "20", f"{found('program')['report']['peak_rss_bytes'] * MEGA:.1f}"],
+    ]  # fmt: skip
+    header = ["target", "pass", "aim", f"here, {a['isa']}"]
+    return f"{markdown(header, table)}\n\nAgainst rivals: by CPU time, then by the fastest runs."
+
+
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f; }
   .small { font-size: 11px; fill: #57606a; }
@@ -184,7 +224,7 @@ def svg() -> str:
 
 def filled(page: str) -> str:
     """A page with what this script writes between its marks."""
-    blocks = {"fastest": fastest, "rivals": rivals, "ours": ours, "layers": layers}
+    blocks = {"fastest": fastest, "rivals": rivals, "ours": ours, "layers": layers, "targets": targets}
 
     def fill(mark: re.Match[str]) -> str:
         return f"{mark[1]}\n\n{blocks[mark[2]]()}\n\n<!-- end -->"
