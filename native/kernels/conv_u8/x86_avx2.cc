@@ -1,9 +1,12 @@
 // Products in 16 bits, two at a time (vpmaddwd): 255 * 32,767 * 2 fits int32, so nothing saturates, whatever the bits
-// of a weight. Patches of a group of pixels are widened to 16 bits once; then a tile is up to six pixels against
-// sixteen outputs: twelve sums in registers, six broadcasts of a pair of pixels, two loads of weights.
+// of a weight. The rows of the map that a row of outputs reads are widened to 16 bits once, with zeros for what lies
+// outside: the taps of a window's row lie side by side there, and windows overlap instead of being copied. A tile is up
+// to six pixels against sixteen outputs: twelve sums in registers, six broadcasts of a pair of numbers, two loads of
+// weights.
 //
-// Packed: minus the sum of an output's offsets; the offsets by tap; then weights as int16, blocks of 16 outputs x pairs
-// of products x 16 x 2. Everything past the last output or product is zero.
+// Packed: minus the sum of an output's offsets; the sums of the offsets above and left of each corner between taps, so
+// that four of them give the sum over any part of the window; then weights as int16, blocks of 16 outputs x rows of the
+// window x pairs of products x 16 x 2. Everything past the last output, or the last product of a row, is zero.
 #include <immintrin.h>
 #include <string.h>
 
@@ -15,38 +18,61 @@ namespace {
 
 constexpr int64_t kBlock = 16;
 constexpr int64_t kTile = 6;
-constexpr int64_t kGroup = 24;       // pixels, if their patches fit
 constexpr int64_t kScratch = 16384;  // numbers: a first-level cache
-constexpr int64_t kSlack = 16;       // a copy may write up to 15 numbers past its end
+constexpr int64_t kSlack = 16;       // a row is followed by this many numbers: a copy may write 15 too many
 
 int64_t taps_of(const ConvU8Shape& s) { return s.window.kernel_h * s.window.kernel_w; }
-int64_t pairs_of(const ConvU8Shape& s) { return (taps_of(s) * s.channels + 1) / 2; }
+int64_t corners_of(const ConvU8Shape& s) { return (s.window.kernel_h + 1) * (s.window.kernel_w + 1); }
+int64_t row_pairs(const ConvU8Shape& s) { return (s.window.kernel_w * s.channels + 1) / 2; }
+int64_t pairs_of(const ConvU8Shape& s) { return s.window.kernel_h * row_pairs(s); }
 int64_t padded_outputs(const ConvU8Shape& s) { return (s.outputs + kBlock - 1) / kBlock * kBlock; }
 
-int64_t patch_stride(const ConvU8Shape& s) { return pairs_of(s) * 2 + kSlack; }
+// Of a row of numbers that `pixels` outputs side by side read.
+int64_t row_numbers(const ConvU8Shape& s, int64_t pixels) {
+  return ((pixels - 1) * s.window.stride_w + s.window.kernel_w) * s.channels;
+}
 
-bool supports(const ConvU8Shape& s) { return patch_stride(s) * kTile <= kScratch; }
+bool supports(const ConvU8Shape& s) { return s.window.kernel_h * (row_numbers(s, 1) + kSlack) <= kScratch; }
+
+// Outputs of a row that are taken at once: all, or whole tiles that fit.
+int64_t columns_of(const ConvU8Shape& s) {
+  const Window& w = s.window;
+  const int64_t most = ((kScratch / w.kernel_h - kSlack) / s.channels - w.kernel_w) / w.stride_w + 1;
+  return w.out_width <= most ? w.out_width : most < kTile ? most : most / kTile * kTile;
+}
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
-  return static_cast<uint64_t>(padded_outputs(s) * (4 * (1 + taps_of(s)) + 4 * pairs_of(s)));
+  return static_cast<uint64_t>(padded_outputs(s) * (4 * (1 + corners_of(s)) + 4 * pairs_of(s)));
+}
+
+// The sums of one output's offsets by corner, `step` apart; modulo 2^32, as a part of them may be larger than the whole.
+void pack_corners(const ConvU8Shape& s, const int32_t* offset, uint32_t* corner, int64_t step) {
+  const int64_t columns = s.window.kernel_w + 1;
+  for (int64_t row = 1; row <= s.window.kernel_h; ++row) {
+    uint32_t sum = 0;
+    for (int64_t column = 1; column < columns; ++column, ++offset) {
+      sum += static_cast<uint32_t>(*offset);
+      corner[(row * columns + column) * step] = corner[((row - 1) * columns + column) * step] + sum;
+    }
+  }
 }
 
 void pack(const ConvU8Shape& s, const void* weight, const int32_t* offset, void* packed) {
   memset(packed, 0, packed_bytes(s));
-  const int64_t taps = taps_of(s);
-  const int64_t products = taps * s.channels;
-  int32_t* base = static_cast<int32_t*>(packed);
-  int32_t* by_tap = base + padded_outputs(s);
-  int16_t* weights = reinterpret_cast<int16_t*>(by_tap + taps * padded_outputs(s));
+  const int64_t padded = padded_outputs(s);
+  const int64_t row = s.window.kernel_w * s.channels;
+  const int64_t products = s.window.kernel_h * row;
+  uint32_t* base = static_cast<uint32_t*>(packed);
+  uint32_t* corners = base + padded;
+  int16_t* weights = reinterpret_cast<int16_t*>(corners + corners_of(s) * padded);
   for (int64_t o = 0; o < s.outputs; ++o) {
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      base[o] -= offset[o * taps + tap];
-      by_tap[tap * padded_outputs(s) + o] = offset[o * taps + tap];
-    }
+    pack_corners(s, offset + o * taps_of(s), corners + o, padded);
+    base[o] = 0 - corners[(corners_of(s) - 1) * padded + o];
     int16_t* block = weights + (o / kBlock * pairs_of(s) * kBlock + o % kBlock) * 2;
     for (int64_t i = 0; i < products; ++i) {
       const int64_t from = o * products + i;
-      block[i / 2 * kBlock * 2 + i % 2] =
+      const int64_t place = i / row * row_pairs(s) * 2 + i % row;
+      block[place / 2 * kBlock * 2 + place % 2] =
           s.weight_bits == 8 ? static_cast<const int8_t*>(weight)[from] : static_cast<const int16_t*>(weight)[from];
     }
   }
@@ -64,51 +90,44 @@ void widen(int16_t* out, const uint8_t* in, int64_t count, int64_t room) {
   }
 }
 
-// The patch of a pixel with all its taps inside.
-void gather_whole(const ConvU8Args& args, int64_t from, int16_t* patch) {
-  const Window& w = args.shape.window;
-  const int64_t row = w.kernel_w * args.shape.channels;
-  const int64_t row_step = w.width * args.shape.channels;
-  const uint8_t* in = args.in + from;
-  for (int64_t kh = 0; kh < w.kernel_h; ++kh, in += row_step, patch += row) {
-    for (int64_t i = 0; i < row; i += 16) {
-      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(patch + i), _mm256_cvtepu8_epi16(bytes));
-    }
-  }
-  *patch = 0;
-}
-
-// The patch of any pixel.
-void gather(const ConvU8Args& args, Position p, int16_t* patch) {
+// What the windows of `pixels` outputs from `p` on read: the rows of the window one after the other, `stride` numbers
+// apart.
+void widen_rows(const ConvU8Args& args, Position p, int64_t pixels, int64_t stride, int16_t* out) {
   const Window& w = args.shape.window;
   const int64_t channels = args.shape.channels;
+  const int64_t numbers = row_numbers(args.shape, pixels);
+  const int64_t left = p.ow * w.stride_w - w.padding_w;  // column of the first number
+  const int64_t begin = (left < 0 ? -left : 0) * channels;
+  const int64_t end = (w.width - left) * channels < numbers ? (w.width - left) * channels : numbers;
   const int64_t size = w.height * w.width * channels;
-  const int64_t products = taps_of(args.shape) * channels;
-  memset(patch, 0, static_cast<size_t>(products + 1) * sizeof(int16_t));
-  each_run(w, p, {channels, 0, channels}, [&](int64_t at, int64_t from, int64_t count) {
-    widen(patch + at, args.in + from, count, size - from);
-    if (at + count <= products) {  // what was written too many may be outside, where it has to be zero
-      const int64_t left = products + 1 - at - count;
-      memset(patch + at + count, 0, static_cast<size_t>(left < kSlack ? left : kSlack) * sizeof(int16_t));
+  for (int64_t kh = 0; kh < w.kernel_h; ++kh, out += stride) {
+    const int64_t y = p.oh * w.stride_h - w.padding_h + kh;
+    if (y < 0 || y >= w.height || begin >= end) {
+      memset(out, 0, static_cast<size_t>(stride) * sizeof(int16_t));
+      continue;
     }
-  });
+    const int64_t from = (y * w.width + left) * channels + begin;
+    memset(out, 0, static_cast<size_t>(begin) * sizeof(int16_t));
+    widen(out + begin, args.in + from, end - begin, size - from);
+    memset(out + end, 0, static_cast<size_t>(stride - end) * sizeof(int16_t));
+  }
 }
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-// Takes back the offsets of the taps that fall outside: the sum begins at minus those of all.
-__m256i add_outside(const ConvU8Shape& s, Position p, const int32_t* by_tap, __m256i acc) {
+// Where the sums of eight outputs of a pixel begin: minus the offsets of the taps inside.
+__m256i begin_sum(const ConvU8Shape& s, Position p, const int32_t* corners) {
   const Taps rows = inside_rows(s.window, p.oh);
   const Taps columns = inside_columns(s.window, p.ow);
-  for (int64_t tap = 0; tap < taps_of(s); ++tap) {
-    const int64_t row = tap / s.window.kernel_w;
-    const int64_t column = tap % s.window.kernel_w;
-    if (row < rows.begin || row >= rows.end || column < columns.begin || column >= columns.end) {
-      acc = _mm256_add_epi32(acc, load(by_tap + tap * padded_outputs(s)));
-    }
+  if (rows.begin >= rows.end || columns.begin >= columns.end) {
+    return _mm256_setzero_si256();
   }
-  return acc;
+  const int64_t step = padded_outputs(s);
+  const int32_t* top = corners + rows.begin * (s.window.kernel_w + 1) * step;
+  const int32_t* bottom = corners + rows.end * (s.window.kernel_w + 1) * step;
+  const __m256i left = _mm256_sub_epi32(load(bottom + columns.begin * step), load(top + columns.begin * step));
+  const __m256i right = _mm256_sub_epi32(load(bottom + columns.end * step), load(top + columns.end * step));
+  return _mm256_sub_epi32(left, right);
 }
 
 // Of eight outputs those `left` that exist: y = f32(acc) * scale + bias.
@@ -130,10 +149,12 @@ int32_t pair_at(const int16_t* p) {
 // What a tile needs. `start` is where the sums of its pixels begin, `start_step` from one to the next: kBlock, or 0
 // where none has taps outside.
 struct Tile {
-  const int16_t* patches;
-  int64_t stride;  // from patch to patch
+  const int16_t* rows;  // where the first pixel's window begins
+  int64_t row_stride;   // from row to row of the window
+  int64_t pixel_step;   // from pixel to pixel
+  int64_t kernel_h;
   const int16_t* weight;
-  int64_t pairs;
+  int64_t pairs;  // of a row of the window
   const int32_t* start;
   int64_t start_step;
   const float* scale;
@@ -154,14 +175,17 @@ void run_tile(const Tile& t) {
     high[m] = load(t.start + m * t.start_step + 8);
   }
   const int16_t* weight = t.weight;
-  for (int64_t i = 0; i < t.pairs; ++i, weight += kBlock * 2) {
-    const __m256i w0 = load(weight);
-    const __m256i w1 = load(weight + 16);
+  const int16_t* row = t.rows;
+  for (int64_t kh = 0; kh < t.kernel_h; ++kh, row += t.row_stride) {
+    for (int64_t i = 0; i < t.pairs; ++i, weight += kBlock * 2) {
+      const __m256i w0 = load(weight);
+      const __m256i w1 = load(weight + 16);
 #pragma GCC unroll 8
-    for (int m = 0; m < kPixels; ++m) {
-      const __m256i x = _mm256_set1_epi32(pair_at(t.patches + m * t.stride + i * 2));
-      low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(x, w0));
-      high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(x, w1));
+      for (int m = 0; m < kPixels; ++m) {
+        const __m256i x = _mm256_set1_epi32(pair_at(row + m * t.pixel_step + i * 2));
+        low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(x, w0));
+        high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(x, w1));
+      }
     }
   }
   if (t.left < kBlock) {
@@ -185,75 +209,64 @@ void run_tile(const Tile& t) {
   }
 }
 
-// Where the sums of a block begin for `pixels` pixels from `p` on.
-void begin_sums(const ConvU8Shape& s, const Whole& whole, Position p, int64_t pixels, const int32_t* base,
-                int32_t* start) {
-  for (int64_t m = 0; m < pixels; ++m, p = next_position(s.window, p)) {
+// The same of a block, for `pixels` pixels from `p` on. `corners`: those of the block's first output.
+void begin_sums(const ConvU8Shape& s, Position p, int64_t pixels, const int32_t* corners, int32_t* start) {
+  for (int64_t m = 0; m < pixels; ++m, ++p.ow) {
     for (int64_t i = 0; i < kBlock; i += 8) {
-      const __m256i all = load(base + i);  // offsets by tap stand behind these, each as far from the last
-      const __m256i sum = whole.has(p) ? all : add_outside(s, p, base + padded_outputs(s) + i, all);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(start + m * kBlock + i), sum);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(start + m * kBlock + i), begin_sum(s, p, corners + i));
     }
   }
 }
 
-// All outputs of `count` pixels, the first of which is at `p`.
-void run_group(const ConvU8Args& args, const Whole& whole, Position p, int64_t count, const int16_t* patches) {
+// All outputs of `count` pixels of one row, the first of which is at `p`.
+void run_row(const ConvU8Args& args, const Whole& whole, Position p, int64_t count, int64_t stride,
+             const int16_t* rows) {
   using RunTile = void (*)(const Tile&);
   static constexpr RunTile kTiles[kTile] = {run_tile<1>, run_tile<2>, run_tile<3>,
                                             run_tile<4>, run_tile<5>, run_tile<6>};
   const ConvU8Shape& s = args.shape;
   const int32_t* base = static_cast<const int32_t*>(args.packed);
-  const int16_t* weights = reinterpret_cast<const int16_t*>(base + (1 + taps_of(s)) * padded_outputs(s));
+  const int16_t* weights = reinterpret_cast<const int16_t*>(base + (1 + corners_of(s)) * padded_outputs(s));
   int32_t start[kTile * kBlock];
-  Tile t = {patches, patch_stride(s), weights, pairs_of(s), start, 0, nullptr, nullptr, nullptr, s.outputs, 0};
-  for (int64_t begin = 0; begin < count; begin += kTile) {
+  Tile t = {};
+  t.row_stride = stride;
+  t.pixel_step = s.window.stride_w * s.channels;
+  t.kernel_h = s.window.kernel_h;
+  t.pairs = row_pairs(s);
+  t.outputs = s.outputs;
+  for (int64_t begin = 0; begin < count; begin += kTile, p.ow += kTile) {
     const int64_t pixels = count - begin < kTile ? count - begin : kTile;
     const int64_t pixel = p.oh * s.window.out_width + p.ow;
-    // Pixels of one row, the first and the last of them whole: so are all between.
-    const bool easy = p.ow + pixels <= s.window.out_width && whole.has(p) && whole.has({p.oh, p.ow + pixels - 1});
-    t.patches = patches + begin * t.stride;
+    const bool easy = whole.has(p) && whole.has({p.oh, p.ow + pixels - 1});  // so are all between
+    t.rows = rows + begin * t.pixel_step;
     t.start_step = easy ? 0 : kBlock;
     for (int64_t first = 0; first < s.outputs; first += kBlock) {
       t.start = easy ? base + first : start;
       if (!easy) {
-        begin_sums(s, whole, p, pixels, base + first, start);
+        begin_sums(s, p, pixels, base + padded_outputs(s) + first, start);
       }
-      t.weight = weights + first * t.pairs * 2;
+      t.weight = weights + first * pairs_of(s) * 2;
       t.scale = args.scale + first;
       t.bias = args.bias + first;
       t.out = args.out + pixel * s.outputs + first;
       t.left = s.outputs - first;
       kTiles[pixels - 1](t);
     }
-    p = position_at(s.window, pixel + pixels);
   }
 }
 
 void run(const ConvU8Args& args, int64_t begin, int64_t end) {
   const Window& w = args.shape.window;
   const Whole whole = whole_of(w);
-  // Whole patches that may be read sixteen bytes at a time begin no later.
-  const int64_t channels = args.shape.channels;
-  const int64_t last_row = (w.kernel_h - 1) * w.width * channels + (w.kernel_w * channels + 15) / 16 * 16;
-  const int64_t latest = w.height * w.width * channels - last_row;
-  const int64_t stride = patch_stride(args.shape);
-  const int64_t fit = kScratch / stride / kTile * kTile;
-  const int64_t most = fit < kGroup ? fit : kGroup;
-  int16_t patches[kScratch];
-  Position p = {begin, 0};
-  for (int64_t left = (end - begin) * w.out_width; left > 0; left -= most) {
-    const int64_t count = left < most ? left : most;
-    const Position first = p;
-    for (int64_t m = 0; m < count; ++m, p = next_position(w, p)) {
-      const int64_t from = patch_begin(w, p, channels);
-      if (whole.has(p) && from <= latest) {
-        gather_whole(args, from, patches + m * stride);
-      } else {
-        gather(args, p, patches + m * stride);
-      }
+  const int64_t most = columns_of(args.shape);
+  const int64_t stride = row_numbers(args.shape, most) + kSlack;
+  int16_t rows[kScratch];
+  for (int64_t oh = begin; oh < end; ++oh) {
+    for (int64_t ow = 0; ow < w.out_width; ow += most) {
+      const int64_t pixels = w.out_width - ow < most ? w.out_width - ow : most;
+      widen_rows(args, {oh, ow}, pixels, stride, rows);
+      run_row(args, whole, {oh, ow}, pixels, stride, rows);
     }
-    run_group(args, whole, first, count, patches);
   }
 }
 
