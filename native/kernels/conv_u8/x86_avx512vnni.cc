@@ -75,11 +75,12 @@ void gather(const ConvU8Args& args, Position p, bool whole, uint8_t* patch) {
 __m512i add_outside(const ConvU8Shape& s, Position p, const int32_t* by_tap, __m512i acc) {
   const Taps rows = inside_rows(s.window, p.oh);
   const Taps columns = inside_columns(s.window, p.ow);
-  for (int64_t tap = 0; tap < taps_of(s); ++tap) {
-    const int64_t row = tap / s.window.kernel_w;
-    const int64_t column = tap % s.window.kernel_w;
-    if (row < rows.begin || row >= rows.end || column < columns.begin || column >= columns.end) {
-      acc = _mm512_add_epi32(acc, vnni_load(by_tap + tap * padded_outputs(s)));
+  for (int64_t row = 0; row < s.window.kernel_h; ++row) {
+    const bool inside = row >= rows.begin && row < rows.end;
+    for (int64_t column = 0; column < s.window.kernel_w; ++column, by_tap += padded_outputs(s)) {
+      if (!inside || column < columns.begin || column >= columns.end) {
+        acc = _mm512_add_epi32(acc, vnni_load(by_tap));
+      }
     }
   }
   return acc;
