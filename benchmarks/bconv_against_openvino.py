@@ -27,7 +27,7 @@ from reactnet.bench.timing import pinned
 from reactnet.graph import GraphBuilder, pack_bits, save
 from reactnet.runtime import Session, popcount_peak
 
-RUNS = 8
+RUNS = 3  # few, or a busy machine interrupts every row of them
 SETTINGS = {"PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
 
 
