@@ -160,7 +160,12 @@ INTEGER = (
         "_mm256_mul_ps(sum, _mm256_loadu_ps(args.scale + o))",
         "_mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(args.scale + o))",
     ),
-    kernel("conv_u8 AVX2: the border's last row", "conv_u8/x86_avx2.cc", "row >= rows.end", "row > rows.end"),
+    kernel(
+        "conv_u8 AVX2: the border's last row",
+        "conv_u8/x86_avx2.cc",
+        "corners + rows.end * ",
+        "corners + (rows.end - 1) * ",
+    ),
     kernel(
         "conv_u8 AVX2: weights without a sign",
         "conv_u8/x86_avx2.cc",
