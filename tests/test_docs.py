@@ -53,3 +53,10 @@ def test_the_guide_to_deployment_compiles_both_kinds_of_ends(tmp_path: Path, mon
         with Session(f"{name}.rnet") as session:
             assert session.num_classes == 10
             assert session.accepts_float == (name == "fresh")
+
+
+def test_the_tables_of_speed_are_what_was_measured() -> None:
+    script = ROOT / "benchmarks" / "report.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, f"run benchmarks/report.py: {done.stdout}{done.stderr}"
