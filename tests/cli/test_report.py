@@ -50,10 +50,10 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
     run, out = write_run(tmp_path / "a"), tmp_path / "page.html"
     out.write_text("an older one")
 
-    def full(path: Path, data: bytes) -> int:
+    def full(path: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     assert "No space left" in fails("report", run, "--out", out)[0]
     assert out.read_text() == "an older one"
     assert {path.name for path in tmp_path.iterdir()} == {"a", "page.html"}

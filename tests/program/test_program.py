@@ -156,7 +156,7 @@ def test_model_machine_and_bench_are_described(program: Path, model: Path) -> No
     bench = from_json(program, model, "--bench")
     assert 0 < bench["ms_min"] <= bench["ms_median"]
     assert bench["runs"] >= 5
-    assert 0 < bench["peak_rss_bytes"] < 12e6
+    assert model.stat().st_size < bench["peak_rss_bytes"] < 40e6  # far below what Python alone takes with NumPy
     assert "peak memory" in run(program, model, "--bench").stdout
     here = json.loads(run(program, "--system").stdout)
     assert here["isas"] == system()["isas"]

@@ -247,10 +247,15 @@ def _card(conversion: Conversion, class_names: Sequence[str]) -> ModelCard:
         num_classes=conversion.num_classes,
         binarize=(),  # save_model writes what the model itself says
         image_size=(height, width, channels),
-        mean=_MEAN,
-        std=_STD,
+        mean=_of_channels(_MEAN, channels),
+        std=_of_channels(_STD, channels),
         resize=_RESIZE,
         crop=(height, width),
         class_names=names,
         provenance=provenance,
     )
+
+
+def _of_channels(colours: tuple[float, float, float], channels: int) -> tuple[float, ...]:
+    """ImageNet's figure of each channel; of grey images the mean of the three."""
+    return colours if channels == len(colours) else (sum(colours) / len(colours),) * channels
