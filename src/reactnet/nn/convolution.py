@@ -1,5 +1,6 @@
 """The binary convolution as one function, which keeps neither the signs of its weight nor four bytes a binary input."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,8 @@ class _BinaryConvolution(torch.autograd.Function):
         )  # fmt: skip
         for_weight = None
         if for_signs is not None:
-            divisor = None if at.scaled_gradient else scale
-            for_weight = latent_gradient(for_signs.to(weight.dtype), weight, at.window, divisor)
+            for_signs = for_signs.to(weight.dtype)
+            if scale is not None and not at.scaled_gradient:
+                for_signs.div_(scale.masked_fill(scale == 0, math.inf))  # in place: as large as the weight
+            for_weight = latent_gradient(for_signs, weight, at.window, None)
         return (None if for_x is None else for_x.to(ctx.dtype)), for_weight, None, None, None
