@@ -24,6 +24,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
        ${_kernels}/conv_f32/x86_avx2_depthwise.cc
        ${_kernels}/conv_i8/x86_avx2.cc
        ${_kernels}/conv_u8/x86_avx2.cc
+       ${_kernels}/conv_u8/x86_avx2_four_rows.cc
        ${_kernels}/elementwise/x86_avx2.cc
        ${_kernels}/linear_f32/x86_avx2.cc
        ${_kernels}/linear_i8/x86_avx2.cc

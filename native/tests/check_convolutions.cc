@@ -127,9 +127,26 @@ void fill_extremes(Random& random, Guarded<X>& in, Guarded<Weight>& weight) {
   }
 }
 
+// Seven rows with a stride of two, which have a kernel of their own; or wide rows, which are cut.
+Shape random_stem(Random& random) {
+  Shape s = random_shape(random, false, 4);
+  Window& w = s.window;
+  w.kernel_h = 7;
+  w.stride_h = 2;
+  w.padding_h = random.below(7);
+  w.height = 7 + random.below(20);
+  if (random.below(4) == 0) {
+    w.width = 200 + random.below(400);
+    w.height = 7;
+    s.outputs = 1 + random.below(17);
+  }
+  w.out_height = (w.height + 2 * w.padding_h - w.kernel_h) / w.stride_h + 1;
+  w.out_width = (w.width + 2 * w.padding_w - w.kernel_w) / w.stride_w + 1;
+  return s;
+}
+
 template <class Weight>
-void check_u8(Tally& tally, Random& random) {
-  const Shape s = random_shape(random, false, 4);
+void check_u8(Tally& tally, Random& random, const Shape& s) {
   const std::size_t taps = size_of(s.window.kernel_h * s.window.kernel_w);
   Guarded<std::uint8_t> in(in_size(s), random.guard());
   Guarded<Weight> weight(weight_size(s), random.guard());
@@ -202,7 +219,8 @@ void check_convolutions(Tally& tally) {
     check_f32(tally, random);
     check_f32(tally, random);
     check_i8(tally, random);
-    check_u8<std::int8_t>(tally, random);
-    check_u8<std::int16_t>(tally, random);
+    check_u8<std::int8_t>(tally, random, random_shape(random, false, 4));
+    check_u8<std::int16_t>(tally, random, random_shape(random, false, 4));
+    check_u8<std::int8_t>(tally, random, random_stem(random));
   }
 }

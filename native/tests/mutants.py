@@ -162,15 +162,34 @@ INTEGER = (
     ),
     kernel(
         "conv_u8 AVX2: the border's last row",
-        "conv_u8/x86_avx2.cc",
-        "corners + rows.end * ",
-        "corners + (rows.end - 1) * ",
+        "conv_u8/x86_avx2_rows.h",
+        "base + (1 + rows.end * ",
+        "base + (1 + (rows.end - 1) * ",
     ),
     kernel(
         "conv_u8 AVX2: weights without a sign",
         "conv_u8/x86_avx2.cc",
         "static_cast<const int8_t*>(weight)[from]",
         "static_cast<const uint8_t*>(weight)[from]",
+    ),
+    kernel(
+        "conv_u8 AVX2, four rows: a point with another's sign",
+        "conv_u8/x86_avx2_four_rows.cc",
+        "{0, 1, -1, 2, -2, 3}",
+        "{0, -1, 1, 2, -2, 3}",
+    ),
+    kernel(
+        "conv_u8 AVX2, four rows: rows past the map's last",
+        "conv_u8/x86_avx2_four_rows.cc",
+        "r < t.out_rows",
+        "r < kRows",
+        short=True,
+    ),
+    kernel(
+        "conv_u8 AVX2, four rows: the border is the first row's",
+        "conv_u8/x86_avx2_four_rows.cc",
+        "t.start_row = rows ? 0 : kTile * kBlock",
+        "t.start_row = 0",
     ),
     kernel(
         "linear_i8 AVX2: inputs past a chunk", "linear_i8/x86_avx2.cc", "widen(args, begin * 2,", "widen(args, begin,"

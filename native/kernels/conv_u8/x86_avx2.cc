@@ -4,33 +4,18 @@
 // to six pixels against sixteen outputs: twelve sums in registers, six broadcasts of a pair of numbers, two loads of
 // weights.
 //
-// Packed: minus the sum of an output's offsets; the sums of the offsets above and left of each corner between taps, so
-// that four of them give the sum over any part of the window; then weights as int16, blocks of 16 outputs x rows of the
-// window x pairs of products x 16 x 2. Everything past the last output, or the last product of a row, is zero.
-#include <immintrin.h>
-#include <string.h>
-
-#include "conv_u8/conv_u8.h"
-#include "patch.h"
+// Packed: sums of offsets; then weights as int16, blocks of 16 outputs x rows of the window x pairs of products x 16 x
+// 2. Everything past the last output, or the last product of a row, is zero.
+#include "conv_u8/x86_avx2_rows.h"
 
 namespace reactnet {
 namespace {
 
-constexpr int64_t kBlock = 16;
 constexpr int64_t kTile = 6;
 constexpr int64_t kScratch = 16384;  // numbers: a first-level cache
-constexpr int64_t kSlack = 16;       // a row is followed by this many numbers: a copy may write 15 too many
 
-int64_t taps_of(const ConvU8Shape& s) { return s.window.kernel_h * s.window.kernel_w; }
-int64_t corners_of(const ConvU8Shape& s) { return (s.window.kernel_h + 1) * (s.window.kernel_w + 1); }
 int64_t row_pairs(const ConvU8Shape& s) { return (s.window.kernel_w * s.channels + 1) / 2; }
 int64_t pairs_of(const ConvU8Shape& s) { return s.window.kernel_h * row_pairs(s); }
-int64_t padded_outputs(const ConvU8Shape& s) { return (s.outputs + kBlock - 1) / kBlock * kBlock; }
-
-// Of a row of numbers that `pixels` outputs side by side read.
-int64_t row_numbers(const ConvU8Shape& s, int64_t pixels) {
-  return ((pixels - 1) * s.window.stride_w + s.window.kernel_w) * s.channels;
-}
 
 bool supports(const ConvU8Shape& s) { return s.window.kernel_h * (row_numbers(s, 1) + kSlack) <= kScratch; }
 
@@ -42,32 +27,16 @@ int64_t columns_of(const ConvU8Shape& s) {
 }
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
-  return static_cast<uint64_t>(padded_outputs(s) * (4 * (1 + corners_of(s)) + 4 * pairs_of(s)));
-}
-
-// The sums of one output's offsets by corner, `step` apart; modulo 2^32, as a part of them may be larger than the whole.
-void pack_corners(const ConvU8Shape& s, const int32_t* offset, uint32_t* corner, int64_t step) {
-  const int64_t columns = s.window.kernel_w + 1;
-  for (int64_t row = 1; row <= s.window.kernel_h; ++row) {
-    uint32_t sum = 0;
-    for (int64_t column = 1; column < columns; ++column, ++offset) {
-      sum += static_cast<uint32_t>(*offset);
-      corner[(row * columns + column) * step] = corner[((row - 1) * columns + column) * step] + sum;
-    }
-  }
+  return static_cast<uint64_t>(4 * offset_numbers(s) + 4 * pairs_of(s) * padded_outputs(s));
 }
 
 void pack(const ConvU8Shape& s, const void* weight, const int32_t* offset, void* packed) {
   memset(packed, 0, packed_bytes(s));
-  const int64_t padded = padded_outputs(s);
+  pack_offsets(s, offset, packed);
   const int64_t row = s.window.kernel_w * s.channels;
   const int64_t products = s.window.kernel_h * row;
-  uint32_t* base = static_cast<uint32_t*>(packed);
-  uint32_t* corners = base + padded;
-  int16_t* weights = reinterpret_cast<int16_t*>(corners + corners_of(s) * padded);
+  int16_t* weights = reinterpret_cast<int16_t*>(static_cast<uint32_t*>(packed) + offset_numbers(s));
   for (int64_t o = 0; o < s.outputs; ++o) {
-    pack_corners(s, offset + o * taps_of(s), corners + o, padded);
-    base[o] = 0 - corners[(corners_of(s) - 1) * padded + o];
     int16_t* block = weights + (o / kBlock * pairs_of(s) * kBlock + o % kBlock) * 2;
     for (int64_t i = 0; i < products; ++i) {
       const int64_t from = o * products + i;
@@ -76,74 +45,6 @@ void pack(const ConvU8Shape& s, const void* weight, const int32_t* offset, void*
           s.weight_bits == 8 ? static_cast<const int8_t*>(weight)[from] : static_cast<const int16_t*>(weight)[from];
     }
   }
-}
-
-// Widens `count` bytes; reads sixteen at a time where `room` allows, and then writes up to 15 numbers too many.
-void widen(int16_t* out, const uint8_t* in, int64_t count, int64_t room) {
-  int64_t i = 0;
-  for (; i < count && i + 16 <= room; i += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_cvtepu8_epi16(bytes));
-  }
-  for (; i < count; ++i) {
-    out[i] = in[i];
-  }
-}
-
-// What the windows of `pixels` outputs from `p` on read: the rows of the window one after the other, `stride` numbers
-// apart.
-void widen_rows(const ConvU8Args& args, Position p, int64_t pixels, int64_t stride, int16_t* out) {
-  const Window& w = args.shape.window;
-  const int64_t channels = args.shape.channels;
-  const int64_t numbers = row_numbers(args.shape, pixels);
-  const int64_t left = p.ow * w.stride_w - w.padding_w;  // column of the first number
-  const int64_t begin = (left < 0 ? -left : 0) * channels;
-  const int64_t end = (w.width - left) * channels < numbers ? (w.width - left) * channels : numbers;
-  const int64_t size = w.height * w.width * channels;
-  for (int64_t kh = 0; kh < w.kernel_h; ++kh, out += stride) {
-    const int64_t y = p.oh * w.stride_h - w.padding_h + kh;
-    if (y < 0 || y >= w.height || begin >= end) {
-      memset(out, 0, static_cast<size_t>(stride) * sizeof(int16_t));
-      continue;
-    }
-    const int64_t from = (y * w.width + left) * channels + begin;
-    memset(out, 0, static_cast<size_t>(begin) * sizeof(int16_t));
-    widen(out + begin, args.in + from, end - begin, size - from);
-    memset(out + end, 0, static_cast<size_t>(stride - end) * sizeof(int16_t));
-  }
-}
-
-__m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-
-// Where the sums of eight outputs of a pixel begin: minus the offsets of the taps inside.
-__m256i begin_sum(const ConvU8Shape& s, Position p, const int32_t* corners) {
-  const Taps rows = inside_rows(s.window, p.oh);
-  const Taps columns = inside_columns(s.window, p.ow);
-  if (rows.begin >= rows.end || columns.begin >= columns.end) {
-    return _mm256_setzero_si256();
-  }
-  const int64_t step = padded_outputs(s);
-  const int32_t* top = corners + rows.begin * (s.window.kernel_w + 1) * step;
-  const int32_t* bottom = corners + rows.end * (s.window.kernel_w + 1) * step;
-  const __m256i left = _mm256_sub_epi32(load(bottom + columns.begin * step), load(top + columns.begin * step));
-  const __m256i right = _mm256_sub_epi32(load(bottom + columns.end * step), load(top + columns.end * step));
-  return _mm256_sub_epi32(left, right);
-}
-
-// Of eight outputs those `left` that exist: y = f32(acc) * scale + bias.
-void store_some(const float* scale, const float* bias, float* out, int64_t left, __m256i acc) {
-  if (left > 0) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? static_cast<int32_t>(left) : 8), lane);
-    const __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_maskload_ps(scale, lanes));
-    _mm256_maskstore_ps(out, lanes, _mm256_add_ps(y, _mm256_maskload_ps(bias, lanes)));
-  }
-}
-
-int32_t pair_at(const int16_t* p) {
-  int32_t pair;
-  memcpy(&pair, p, sizeof(pair));
-  return pair;
 }
 
 // What a tile needs. `start` is where the sums of its pixels begin, `start_step` from one to the next: kBlock, or 0
@@ -182,7 +83,7 @@ void run_tile(const Tile& t) {
       const __m256i w1 = load(weight + 16);
 #pragma GCC unroll 8
       for (int m = 0; m < kPixels; ++m) {
-        const __m256i x = _mm256_set1_epi32(pair_at(row + m * t.pixel_step + i * 2));
+        const __m256i x = pair_at(row + m * t.pixel_step + i * 2);
         low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(x, w0));
         high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(x, w1));
       }
@@ -203,18 +104,8 @@ void run_tile(const Tile& t) {
   float* out = t.out;
 #pragma GCC unroll 8
   for (int m = 0; m < kPixels; ++m) {
-    _mm256_storeu_ps(out + m * outputs, _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(low[m]), scale[0]), bias[0]));
-    _mm256_storeu_ps(out + m * outputs + 8,
-                     _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(high[m]), scale[1]), bias[1]));
-  }
-}
-
-// The same of a block, for `pixels` pixels from `p` on. `corners`: those of the block's first output.
-void begin_sums(const ConvU8Shape& s, Position p, int64_t pixels, const int32_t* corners, int32_t* start) {
-  for (int64_t m = 0; m < pixels; ++m, ++p.ow) {
-    for (int64_t i = 0; i < kBlock; i += 8) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(start + m * kBlock + i), begin_sum(s, p, corners + i));
-    }
+    _mm256_storeu_ps(out + m * outputs, finish(low[m], scale[0], bias[0]));
+    _mm256_storeu_ps(out + m * outputs + 8, finish(high[m], scale[1], bias[1]));
   }
 }
 
@@ -226,7 +117,7 @@ void run_row(const ConvU8Args& args, const Whole& whole, Position p, int64_t cou
                                             run_tile<4>, run_tile<5>, run_tile<6>};
   const ConvU8Shape& s = args.shape;
   const int32_t* base = static_cast<const int32_t*>(args.packed);
-  const int16_t* weights = reinterpret_cast<const int16_t*>(base + (1 + corners_of(s)) * padded_outputs(s));
+  const int16_t* weights = reinterpret_cast<const int16_t*>(base + offset_numbers(s));
   int32_t start[kTile * kBlock];
   Tile t = {};
   t.row_stride = stride;
@@ -243,7 +134,7 @@ void run_row(const ConvU8Args& args, const Whole& whole, Position p, int64_t cou
     for (int64_t first = 0; first < s.outputs; first += kBlock) {
       t.start = easy ? base + first : start;
       if (!easy) {
-        begin_sums(s, p, pixels, base + padded_outputs(s) + first, start);
+        block_offsets(s, p, pixels, base, first, start);
       }
       t.weight = weights + first * pairs_of(s) * 2;
       t.scale = args.scale + first;
@@ -264,7 +155,7 @@ void run(const ConvU8Args& args, int64_t begin, int64_t end) {
   for (int64_t oh = begin; oh < end; ++oh) {
     for (int64_t ow = 0; ow < w.out_width; ow += most) {
       const int64_t pixels = w.out_width - ow < most ? w.out_width - ow : most;
-      widen_rows(args, {oh, ow}, pixels, stride, rows);
+      widen_rows(args, {oh, ow}, pixels, w.kernel_h, stride, rows);
       run_row(args, whole, {oh, ow}, pixels, stride, rows);
     }
   }
