@@ -41,7 +41,15 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND _sha256 ${_kernels}/sha256/x86_shani.cc)
   set(_sha256_flags "-msha;-msse4.1")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
-  list(APPEND _neon ${_kernels}/bconv2d/arm64_neon.cc ${_kernels}/peak/arm64_neon.cc)
+  list(APPEND _neon
+       ${_kernels}/bconv2d/arm64_neon.cc
+       ${_kernels}/conv_f32/arm64_neon.cc
+       ${_kernels}/conv_f32/arm64_neon_depthwise.cc
+       ${_kernels}/linear_f32/arm64_neon.cc
+       ${_kernels}/peak/arm64_neon.cc
+       ${_kernels}/pool/arm64_neon.cc
+       ${_kernels}/quantize/arm64_neon.cc
+       ${_kernels}/sign/arm64_neon.cc)
   list(APPEND _sha256 ${_kernels}/sha256/arm64_sha2.cc)
   set(_sha256_flags "-march=armv8-a+crypto")
 endif()

@@ -1,5 +1,5 @@
-// Eight floats of a row, or the first few where the row ends: lanes that are off touch no memory. For AVX2 files only;
-// functions are static, so each file keeps its copy, built with its flags.
+// Registers of eight floats, under the names that the texts for any width of register use (<op>/lanes.h). For AVX2
+// files only; functions are static, so each file keeps its copy, built with its flags.
 #ifndef REACTNET_KERNELS_X86_AVX2_LANES_H_
 #define REACTNET_KERNELS_X86_AVX2_LANES_H_
 
@@ -8,23 +8,61 @@
 
 namespace reactnet {
 
+constexpr int64_t kLanes = 8;
+using Floats = __m256;
+
+static inline Floats zero_floats() { return _mm256_setzero_ps(); }
+static inline Floats set_floats(float x) { return _mm256_set1_ps(x); }
+static inline Floats broadcast(const float* p) { return _mm256_broadcast_ss(p); }
+static inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+static inline Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
+static inline Floats divide(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+static inline Floats magnitude(Floats x) {
+  return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF)));
+}
+
+// vmaxps and vminps give their second operand where the comparison fails or meets a NaN:
+static inline Floats larger(Floats x, Floats m) { return _mm256_max_ps(x, m); }   // x > m ? x : m
+static inline Floats smaller(Floats x, Floats m) { return _mm256_min_ps(x, m); }  // x < m ? x : m
+
+static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ)));
+}
+
+// The same of 64 numbers: at(i) gives number i and the next ones.
+template <class At>
+static inline uint64_t word_not_negative(At at) {
+  uint64_t word = 0;
+  for (int64_t i = 0; i < 64; i += kLanes) {
+    word |= static_cast<uint64_t>(not_negative(at(i))) << i;
+  }
+  return word;
+}
+
+// 4 * kLanes numbers from -127 to 127, rounded, a half to even as the run has set, to bytes.
+static inline void store_rounded(int8_t* out, const Floats* y) {
+  const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(y[0]), _mm256_cvtps_epi32(y[1]));
+  const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(y[2]), _mm256_cvtps_epi32(y[3]));
+  // Packing works in halves of a register: this puts the fours back in order.
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), bytes);
+}
+
+// A whole register of a row, or its first few floats where the row ends: lanes that are off touch no memory.
 struct AllLanes {
-  static inline __m256 load(const float* p) { return _mm256_loadu_ps(p); }
-  static inline void store(float* p, __m256 v) { _mm256_storeu_ps(p, v); }
-  static inline uint32_t bits(int mask) { return static_cast<uint32_t>(mask); }
+  static inline Floats load(const float* p) { return _mm256_loadu_ps(p); }
+  static inline void store(float* p, Floats v) { _mm256_storeu_ps(p, v); }
 };
 
 struct SomeLanes {
   __m256i mask;
-  uint32_t low;
 
   explicit inline SomeLanes(int64_t count)
       : mask(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count)),
-                                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))),
-        low(count >= 8 ? 0xFFu : (1u << count) - 1u) {}
-  inline __m256 load(const float* p) const { return _mm256_maskload_ps(p, mask); }
-  inline void store(float* p, __m256 v) const { _mm256_maskstore_ps(p, mask, v); }
-  inline uint32_t bits(int signs) const { return static_cast<uint32_t>(signs) & low; }
+                                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))) {}
+  inline Floats load(const float* p) const { return _mm256_maskload_ps(p, mask); }
+  inline void store(float* p, Floats v) const { _mm256_maskstore_ps(p, mask, v); }
 };
 
 template <class Lanes>

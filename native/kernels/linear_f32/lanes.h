@@ -1,0 +1,69 @@
+// linear_f32 in registers of any width: kSums registers of sums at a time, enough to hide the latency of an addition,
+// which the law does not allow to fuse with its product. The weights are read once, in order: their memory sets the
+// speed.
+//
+// Packed weights: blocks of kSums registers of outputs x inputs x the block, the last block filled up with zeros.
+//
+// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h and kSums.
+#ifndef REACTNET_KERNELS_LINEAR_F32_LANES_H_
+#define REACTNET_KERNELS_LINEAR_F32_LANES_H_
+
+constexpr int64_t kBlock = kSums * kLanes;
+static_assert(kLinearF32Block % kBlock == 0, "a unit of work is whole blocks");
+
+int64_t blocks_of(const LinearF32Shape& s) { return (s.outputs + kBlock - 1) / kBlock; }
+
+bool supports(const LinearF32Shape&) { return true; }
+
+uint64_t packed_bytes(const LinearF32Shape& s) {
+  return static_cast<uint64_t>(blocks_of(s) * s.inputs * kBlock) * sizeof(float);
+}
+
+void pack(const LinearF32Shape& s, const float* weight, void* packed) {
+  float* out = static_cast<float*>(packed);
+  memset(out, 0, packed_bytes(s));
+  for (int64_t o = 0; o < s.outputs; ++o) {
+    float* lane = out + o / kBlock * s.inputs * kBlock + o % kBlock;
+    for (int64_t i = 0; i < s.inputs; ++i) {
+      lane[i * kBlock] = weight[o * s.inputs + i];
+    }
+  }
+}
+
+template <class Lanes>
+inline void store_sums(const LinearF32Args& args, const Lanes& lanes, int64_t o, Floats sum) {
+  lanes.store(args.out + o, args.bias == nullptr ? sum : add(sum, lanes.load(args.bias + o)));
+}
+
+void run_block(const LinearF32Args& args, int64_t block) {
+  const float* weight = static_cast<const float*>(args.packed) + block * args.shape.inputs * kBlock;
+  Floats sum[kSums];
+  for (int r = 0; r < kSums; ++r) {
+    sum[r] = zero_floats();
+  }
+  for (int64_t i = 0; i < args.shape.inputs; ++i, weight += kBlock) {
+    const Floats x = broadcast(args.in + i);
+#pragma GCC unroll 16
+    for (int r = 0; r < kSums; ++r) {
+      sum[r] = add(sum[r], multiply(x, AllLanes::load(weight + r * kLanes)));
+    }
+  }
+  for (int r = 0; r < kSums; ++r) {
+    const int64_t o = block * kBlock + r * kLanes;
+    if (o + kLanes <= args.shape.outputs) {
+      store_sums(args, AllLanes(), o, sum[r]);
+    } else if (o < args.shape.outputs) {
+      store_sums(args, SomeLanes(args.shape.outputs - o), o, sum[r]);
+    }
+  }
+}
+
+void run(const LinearF32Args& args, int64_t begin, int64_t end) {
+  const int64_t last = end * (kLinearF32Block / kBlock);
+  const int64_t blocks = blocks_of(args.shape);
+  for (int64_t block = begin * (kLinearF32Block / kBlock); block < last && block < blocks; ++block) {
+    run_block(args, block);
+  }
+}
+
+#endif  // REACTNET_KERNELS_LINEAR_F32_LANES_H_

@@ -1,0 +1,13 @@
+#include "sign/sign.h"
+#include "arm64_neon_lanes.h"
+
+namespace reactnet {
+namespace {
+
+#include "sign/lanes.h"
+
+}  // namespace
+
+constexpr SignKernel sign_arm64_neon = {"sign_arm64_neon", Isa::kNeon, run};
+
+}  // namespace reactnet

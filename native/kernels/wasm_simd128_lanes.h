@@ -1,0 +1,73 @@
+// Registers of four floats in WebAssembly, under the names that the texts for any width of register use (<op>/lanes.h).
+// Functions are static: each file keeps its copy.
+#ifndef REACTNET_KERNELS_WASM_SIMD128_LANES_H_
+#define REACTNET_KERNELS_WASM_SIMD128_LANES_H_
+
+#include <stdint.h>
+#include <string.h>
+#include <wasm_simd128.h>
+
+namespace reactnet {
+
+constexpr int64_t kLanes = 4;
+using Floats = v128_t;
+
+static inline Floats zero_floats() { return wasm_f32x4_splat(0.0f); }
+static inline Floats set_floats(float x) { return wasm_f32x4_splat(x); }
+static inline Floats broadcast(const float* p) { return wasm_v128_load32_splat(p); }
+static inline Floats add(Floats a, Floats b) { return wasm_f32x4_add(a, b); }
+static inline Floats multiply(Floats a, Floats b) { return wasm_f32x4_mul(a, b); }
+static inline Floats divide(Floats a, Floats b) { return wasm_f32x4_div(a, b); }
+static inline Floats magnitude(Floats x) { return wasm_f32x4_abs(x); }
+
+static inline Floats larger(Floats x, Floats m) { return wasm_f32x4_pmax(m, x); }   // x > m ? x : m
+static inline Floats smaller(Floats x, Floats m) { return wasm_f32x4_pmin(m, x); }  // x < m ? x : m
+
+static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
+  return wasm_i32x4_bitmask(wasm_f32x4_ge(y, wasm_f32x4_splat(0.0f)));
+}
+
+// The same of 64 numbers: at(i) gives number i and the next ones.
+template <class At>
+static inline uint64_t word_not_negative(At at) {
+  uint64_t word = 0;
+  for (int64_t i = 0; i < 64; i += kLanes) {
+    word |= static_cast<uint64_t>(not_negative(at(i))) << i;
+  }
+  return word;
+}
+
+// 4 * kLanes numbers from -127 to 127, rounded, a half to even, to bytes.
+static inline void store_rounded(int8_t* out, const Floats* y) {
+  v128_t n[4];
+  for (int i = 0; i < 4; ++i) {
+    n[i] = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(y[i]));
+  }
+  wasm_v128_store(out, wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(n[0], n[1]), wasm_i16x8_narrow_i32x4(n[2], n[3])));
+}
+
+// A whole register of a row, or its first few floats where the row ends: lanes that are off touch no memory.
+struct AllLanes {
+  static inline Floats load(const float* p) { return wasm_v128_load(p); }
+  static inline void store(float* p, Floats v) { wasm_v128_store(p, v); }
+};
+
+struct SomeLanes {
+  int64_t count;  // 1 to kLanes
+
+  explicit inline SomeLanes(int64_t n) : count(n < kLanes ? n : kLanes) {}
+  inline Floats load(const float* p) const {
+    float v[kLanes] = {};
+    memcpy(v, p, static_cast<size_t>(count) * sizeof(float));
+    return wasm_v128_load(v);
+  }
+  inline void store(float* p, Floats y) const {
+    float v[kLanes];
+    wasm_v128_store(v, y);
+    memcpy(p, v, static_cast<size_t>(count) * sizeof(float));
+  }
+};
+
+}  // namespace reactnet
+
+#endif  // REACTNET_KERNELS_WASM_SIMD128_LANES_H_
