@@ -49,7 +49,7 @@ typedef struct reactnet_error {
 typedef struct reactnet_options {
   uint32_t size;
   uint32_t threads; /* counts the caller; 0: REACTNET_THREADS, else 1 */
-  const char *isa;  /* ceiling: "scalar" "avx2" "avx512" "neon" "wasm"; NULL: REACTNET_ISA, else the best this machine has */
+  const char *isa;  /* ceiling: "scalar" "avx2" "avx512" "neon" "dotprod" "wasm"; NULL: REACTNET_ISA, else the best this machine has */
 } reactnet_options;
 
 /* `size` = sizeof(reactnet_info) on entry. */

@@ -24,6 +24,7 @@ static inline Floats magnitude(Floats x) { return vabsq_f32(x); }
 static inline Floats larger(Floats x, Floats m) { return vbslq_f32(vcgtq_f32(x, m), x, m); }   // x > m ? x : m
 static inline Floats smaller(Floats x, Floats m) { return vbslq_f32(vcltq_f32(x, m), x, m); }  // x < m ? x : m
 
+static inline Floats where_not_negative(Floats y, Floats other) { return vbslq_f32(vcgezq_f32(y), y, other); }
 static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
   const uint32_t places[4] = {1, 2, 4, 8};
   return vaddvq_u32(vandq_u32(vcgezq_f32(y), vld1q_u32(places)));

@@ -8,7 +8,8 @@
 
 namespace reactnet {
 
-// K has `name` and `isa`. Every list ends with a scalar kernel that takes any shape of the format.
+// K has `name` and `isa`. Every list ends with a kernel that any machine of the build can run,
+// and holds one for any shape of the format: scalar ones, or in WebAssembly those of simd128.
 template <class K>
 struct KernelList {
   const K* const* items;

@@ -23,6 +23,9 @@ static inline Floats magnitude(Floats x) { return wasm_f32x4_abs(x); }
 static inline Floats larger(Floats x, Floats m) { return wasm_f32x4_pmax(m, x); }   // x > m ? x : m
 static inline Floats smaller(Floats x, Floats m) { return wasm_f32x4_pmin(m, x); }  // x < m ? x : m
 
+static inline Floats where_not_negative(Floats y, Floats other) {
+  return wasm_v128_bitselect(y, other, wasm_f32x4_ge(y, wasm_f32x4_splat(0.0f)));
+}
 static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
   return wasm_i32x4_bitmask(wasm_f32x4_ge(y, wasm_f32x4_splat(0.0f)));
 }

@@ -25,6 +25,10 @@ static inline Floats magnitude(Floats x) {
 static inline Floats larger(Floats x, Floats m) { return _mm256_max_ps(x, m); }   // x > m ? x : m
 static inline Floats smaller(Floats x, Floats m) { return _mm256_min_ps(x, m); }  // x < m ? x : m
 
+static inline Floats where_not_negative(Floats y, Floats other) {
+  return _mm256_blendv_ps(other, y, _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ));
+}
+
 static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ)));
 }

@@ -6,12 +6,14 @@
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace reactnet {
 namespace {
 
-constexpr const char* kNames[kIsas] = {"scalar", "avx2", "avx512", "neon", "wasm"};
+constexpr const char* kNames[kIsas] = {"scalar", "avx2", "avx512", "neon", "dotprod", "wasm"};
 
 #if defined(__x86_64__)
 
@@ -44,6 +46,9 @@ bool has_avx2() {
   return popcnt && avx2 && system_saves(0x6);  // xmm, ymm
 }
 
+#if defined(REACTNET_EMULATED_AVX512)  // the conformance suite's build: see native/tests/simde_shims.h
+bool has_avx512() { return true; }
+#else
 bool has_avx512() {
   const uint32_t wanted_b = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // f, dq, bw, vl
   const Cpuid leaf = cpuid(7);
@@ -51,6 +56,23 @@ bool has_avx512() {
   return has_avx2() && (leaf.ebx & wanted_b) == wanted_b && (leaf.ecx & wanted_c) == wanted_c &&
          system_saves(0xE6);  // and opmask, zmm
 }
+#endif
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+bool has_dotprod() { return (getauxval(AT_HWCAP) & (1ul << 20)) != 0; }  // HWCAP_ASIMDDP
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+bool has_dotprod() {
+  int has = 0;
+  size_t size = sizeof(has);
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0;
+}
+
+#elif defined(__aarch64__)
+
+bool has_dotprod() { return false; }
 
 #endif
 
@@ -68,6 +90,7 @@ bool isa_compiled(Isa isa) {
       return true;
 #elif defined(__aarch64__)
     case Isa::kNeon:
+    case Isa::kDotprod:
       return true;
 #elif defined(__wasm__)
     case Isa::kWasm:
@@ -84,6 +107,11 @@ bool isa_available(Isa isa) {
   static const bool avx512 = has_avx512();
   if (isa == Isa::kAvx2 || isa == Isa::kAvx512) {
     return isa == Isa::kAvx2 ? avx2 : avx512;
+  }
+#elif defined(__aarch64__)
+  static const bool dotprod = has_dotprod();
+  if (isa == Isa::kDotprod) {
+    return dotprod;
   }
 #endif
   return isa_compiled(isa);

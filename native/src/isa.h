@@ -13,11 +13,12 @@ enum class Isa : uint8_t {
   kAvx2,    // avx2, popcnt
   kAvx512,  // avx512 f, bw, dq, vl, vpopcntdq, vnni: Ice Lake, Zen 4 and later have them all
   kNeon,    // aarch64
+  kDotprod,  // aarch64 with sdot: Armv8.4, and most cores of Armv8.2
   kWasm,    // simd128
 };
-inline constexpr int kIsas = 5;
+inline constexpr int kIsas = 6;
 
-const char* isa_name(Isa isa);               // "scalar", "avx2", "avx512", "neon", "wasm"
+const char* isa_name(Isa isa);               // "scalar", "avx2", "avx512", "neon", "dotprod", "wasm"
 bool isa_compiled(Isa isa);                  // this build has kernels for it
 bool isa_available(Isa isa);                 // compiled, and the processor and the system support it
 bool isa_parse(const char* name, Isa* out);  // false: no such name

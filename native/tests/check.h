@@ -63,6 +63,11 @@ class Random {
   std::mt19937_64 engine_;
 };
 
+// What `quantize` may give: -128 is not among it, and kernels may rely on that.
+inline void fill_quantized(Random& random, Guarded<std::int8_t>& out) {
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::int8_t>(random.below(255) - 127);
+}
+
 // Calls `run` on pieces that cover 0 to count - 1, not in order, as threads would.
 inline void in_pieces(Random& random, std::int64_t count, const std::function<void(std::int64_t, std::int64_t)>& run) {
   const std::int64_t first = count <= 1 ? 0 : random.below(count + 1);

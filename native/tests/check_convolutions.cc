@@ -185,7 +185,7 @@ void check_i8(Tally& tally, Random& random) {
   Guarded<std::int8_t> in(in_size(s), random.guard()), weight(weight_size(s), random.guard());
   Guarded<float> scale(size_of(s.outputs), random.guard()), bias(size_of(s.outputs), random.guard());
   Guarded<float> in_scale(1, random.guard()), expected(out_size(s), random.guard());
-  random.fill_integers(in);
+  fill_quantized(random, in);
   random.fill_integers(weight);
   if (random.below(8) == 0) fill_extremes(random, in, weight);
   for (Guarded<float>* reals : {&scale, &bias, &in_scale}) random.fill(*reals);

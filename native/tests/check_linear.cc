@@ -46,7 +46,7 @@ void check_i8(Tally& tally, const LinearI8Shape& s, Random& random, bool extreme
   Guarded<std::int8_t> in(size_of(s.inputs), random.guard()), weight(size_of(s.inputs * s.outputs), random.guard());
   Guarded<float> scale(size_of(s.outputs), random.guard()), bias(size_of(s.outputs), random.guard());
   Guarded<float> expected(size_of(s.outputs), random.guard()), in_scale(1, random.guard());
-  random.fill_integers(in);
+  fill_quantized(random, in);
   random.fill_integers(weight);
   for (std::size_t i = 0; extreme && i < in.size(); ++i) in[i] = 127;
   for (std::size_t i = 0; extreme && i < weight.size(); ++i) weight[i] = i < in.size() ? 127 : -127;

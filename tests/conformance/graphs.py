@@ -315,13 +315,16 @@ def _cases() -> dict[str, Callable[[], Graph]]:
         assert label not in cases
         cases[label] = make
 
-    for channels in (1, 63, 64, 65, 200):
+    for channels in (1, 63, 64, 65, 128, 200):
         for value in (-1, 0, 1):
             make = partial(one_op_graph, "bconv2d", channels=channels, padding=1, padding_value=value)
             add(f"bconv2d-c{channels}-pad{value:+d}", partial(make, out_channels=channels))
             add(f"bconv2d-c{channels}-pad{value:+d}-s2-small", partial(make, out_channels=7, stride=2, size=(1, 2)))
         add(f"bconv2d-c{channels}-1x1", partial(one_op_graph, "bconv2d", channels=channels, kernel=1, out_channels=66))
         add(f"unit-c{channels}", partial(unit_graph, channels))
+    for value in (-1, 0, 1):  # 9,216 bits a row of weights
+        make = partial(one_op_graph, "bconv2d", channels=1024, out_channels=9, size=(2, 3), padding=1)
+        add(f"bconv2d-c1024-pad{value:+d}", partial(make, padding_value=value))
     for channels, groups in ((6, 3), (128, 2), (130, 2), (5, 5)):
         for op in ("bconv2d", "conv_f32", "conv_i8"):
             make = partial(one_op_graph, op, channels=channels, groups=groups, out_channels=2 * groups, padding=1)

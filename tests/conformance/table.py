@@ -1,92 +1,129 @@
-"""Every op on every ISA of this machine against the NumPy reference, as a table: pass, or the first difference.
+"""Every op on every ISA against the NumPy reference, as a table: pass, or the first graph that differs.
 
-    python tests/conformance/table.py [--library PATH] [--json]
+    python tests/conformance/table.py [--library PATH] [--runner "COMMAND"]... [--wasm MODULE] [--json]
 
-Exit code 1 if anything differs. `--library` tries another build of the native library than the installed one.
+The library's ISAs are those of this machine; `--library` tries another build than the installed one. Each `--runner` is
+a command that starts native/tests/conform.cc, of another architecture under an emulator or with emulated instructions;
+its ISAs become columns, where the table has none of that name. `--wasm` adds the web module, run in node.
+`.ci/conformance` builds all of these and prints the whole table. Exit code 1 if anything differs.
 """
 
 import argparse
 import json
+import shlex
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from conformance.backends import Answer, Backend, InProcess, Job, Node, Runner
 from conformance.graphs import CASES, random_graph, random_images
-from reactnet.graph import OPS, Graph, dumps, run_reference, run_values
-from reactnet.runtime import Session, _native, system
+from reactnet.graph import OPS, Graph, load, run_reference, run_values
+from reactnet.runtime import _native, system
 
 NETWORKS = 30
+GOLDEN = Path(__file__).parents[1] / "golden" / "format1"
 
 
-def differing_node(graph: Graph, isa: str) -> str | None:
+@dataclass
+class Column:
+    """What one backend did: by op how many graphs held it and passed, and the first graph in which it differs."""
+
+    passed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, op: str) -> str:
+        if op in self.failed:
+            return f"differs: {self.failed[op]}"
+        return f"{self.passed[op]} pass" if self.passed[op] else "-"
+
+
+def differing_op(job: Job, answer: Answer) -> str | None:
     """The op of the first node whose value differs, "plan" if only the fused logits do, or None."""
     from conformance.test_native import flat
 
-    images = random_images(graph, 3, seed=1)
-    wanted = run_reference(graph, images)
-    values = run_values(graph, images[:1])
-    with Session.from_bytes(dumps(graph), 2, isa=isa) as session:
-        found = session.values(images[0])
-        for node in graph.nodes:
-            if not same(found[node.name], flat(values[node.name], node.op)):
+    if answer.values is not None:
+        values = run_values(job.graph, job.images[:1])
+        for node in job.graph.nodes:
+            if not same(answer.values[node.name], flat(values[node.name], node.op)):
                 return node.op
-        return None if same(session.run(images), wanted) else "plan"
+    return None if same(answer.logits, run_reference(job.graph, job.images)) else "plan"
 
 
-def same(found: np.ndarray, wanted: np.ndarray) -> bool:
+def same(found: bytes, wanted: np.ndarray) -> bool:
     """Equal to the bit; any NaN equals any NaN."""
-    if found.dtype != np.float32:
-        return np.array_equal(found, wanted)
-    numbers = ~(np.isnan(found) & np.isnan(wanted))
-    return np.array_equal(found.view(np.uint32)[numbers], wanted.view(np.uint32)[numbers])
+    if wanted.dtype != np.float32:
+        return found == wanted.tobytes()
+    if len(found) != wanted.nbytes:
+        return False
+    bits = wanted.ravel().view(np.uint32)
+    numbers = ~(np.isnan(np.frombuffer(found, np.float32)) & np.isnan(wanted.ravel()))
+    return np.array_equal(np.frombuffer(found, np.uint32)[numbers], bits[numbers])
 
 
 def graphs() -> dict[str, Graph]:
-    """Every case, and networks that hold every op."""
+    """Every case, networks that hold every op, and the whole models of the golden files."""
     networks = {f"network {seed}": random_graph(seed) for seed in range(max(NETWORKS, len(OPS)))}
-    return {name: make() for name, make in CASES.items()} | networks
+    golden = {path.stem: load(path) for path in sorted(GOLDEN.glob("*.rnet"))}
+    return {name: make() for name, make in CASES.items()} | networks | golden
 
 
-def results() -> tuple[dict[str, dict[str, int]], dict[str, dict[str, str]]]:
-    """By ISA and op: how many graphs held the op and passed, and the first graph in which it differs."""
-    passed: dict[str, dict[str, int]] = {}
-    failed: dict[str, dict[str, str]] = {}
-    for isa in system()["isas"]:
-        passed[isa], failed[isa] = defaultdict(int), {}
-        for name, graph in graphs().items():
-            op = differing_node(graph, isa)
-            if op is not None:
-                failed[isa].setdefault(op, name)
-                continue
-            for held in {node.op for node in graph.nodes} | {"plan"}:
-                passed[isa][held] += 1
-    return passed, failed
+def column(backend: Backend, jobs: dict[str, Job]) -> Column:
+    """Runs every job."""
+    result = Column()
+    for (name, job), answer in zip(jobs.items(), backend.answers(list(jobs.values())), strict=True):
+        op = differing_op(job, answer)
+        if op is not None:
+            result.failed.setdefault(op, name)
+            continue
+        for held in {node.op for node in job.graph.nodes} | {"plan"}:
+            result.passed[held] += 1
+    return result
+
+
+def backends(runners: Iterable[str], module: Path | None) -> dict[str, Backend]:
+    """By the name of their column."""
+    found: dict[str, Backend] = {isa: InProcess(isa) for isa in system()["isas"]}
+    for text in runners:
+        command = tuple(shlex.split(text))
+        for isa in Runner.isas(command):
+            found.setdefault(isa if isa != "scalar" else f"scalar: {Path(command[0]).name}", Runner(command, isa))
+    if module is not None:
+        found["wasm"] = Node(module)
+    return found
+
+
+def print_table(columns: dict[str, Column]) -> None:
+    """Ops as rows."""
+    print("".join(f"{word:<20}" for word in ["op", *columns]))
+    for op in [*OPS, "plan"]:
+        print("".join(f"{word:<20}" for word in [op, *(column.cell(op) for column in columns.values())]))
 
 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", type=Path)
+    parser.add_argument("--runner", action="append", default=[])
+    parser.add_argument("--wasm", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.library is not None:
         loaded = _native.load([options.library])
         _native.library = lambda: loaded  # type: ignore[assignment]
     with np.errstate(all="ignore"):
-        passed, failed = results()
+        jobs = {name: Job(graph, random_images(graph, 3, seed=1)) for name, graph in graphs().items()}
+        columns = {name: column(backend, jobs) for name, backend in backends(options.runner, options.wasm).items()}
     if options.json:
-        print(json.dumps({"passed": passed, "failed": failed}))
+        print(json.dumps({name: {"passed": each.passed, "failed": each.failed} for name, each in columns.items()}))
     else:
-        isas = list(passed)
-        print("".join(f"{word:<22}" for word in ["op", *isas]))
-        for op in [*OPS, "plan"]:
-            cells = [f"differs: {failed[isa][op]}" if op in failed[isa] else f"{passed[isa][op]} pass" for isa in isas]
-            print("".join(f"{word:<22}" for word in [op, *cells]))
-    return 1 if any(failed.values()) else 0
+        print_table(columns)
+    return 1 if any(each.failed for each in columns.values()) else 0
 
 
 if __name__ == "__main__":

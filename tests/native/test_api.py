@@ -56,11 +56,11 @@ def test_an_isa_that_is_none_is_named_with_the_choices(isa: str) -> None:
     with Model(DATA, isa=isa) as model:
         assert model.status == ARGUMENT
         assert f"'{isa}'" in model.words
-        assert "scalar avx2 avx512 neon wasm" in model.words
+        assert "scalar avx2 avx512 neon dotprod wasm" in model.words
 
 
 def test_an_isa_that_this_machine_lacks_is_unsupported() -> None:
-    lacking = {"scalar", "avx2", "avx512", "neon", "wasm"} - set(system()["isas"])
+    lacking = {"scalar", "avx2", "avx512", "neon", "dotprod", "wasm"} - set(system()["isas"])
     for isa in lacking:
         with Model(DATA, isa=isa) as model:
             assert model.status == UNSUPPORTED

@@ -1,0 +1,22 @@
+#include <string.h>
+
+#include "arm64_neon_lanes.h"
+#include "arm64_neon_products.h"
+#include "conv_u8/conv_u8.h"
+#include "patch.h"
+
+namespace reactnet {
+namespace {
+
+#include "products128.h"
+
+using P = Dots;
+constexpr int kTile = 5;
+
+#include "conv_u8/lanes128.h"
+
+}  // namespace
+
+constexpr ConvU8Kernel conv_u8_arm64_dotprod = {"conv_u8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
+
+}  // namespace reactnet
