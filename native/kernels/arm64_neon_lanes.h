@@ -16,9 +16,18 @@ static inline Floats zero_floats() { return vdupq_n_f32(0.0f); }
 static inline Floats set_floats(float x) { return vdupq_n_f32(x); }
 static inline Floats broadcast(const float* p) { return vld1q_dup_f32(p); }
 static inline Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
+static inline Floats subtract(Floats a, Floats b) { return vsubq_f32(a, b); }
 static inline Floats multiply(Floats a, Floats b) { return vmulq_f32(a, b); }
 static inline Floats divide(Floats a, Floats b) { return vdivq_f32(a, b); }
 static inline Floats magnitude(Floats x) { return vabsq_f32(x); }
+
+static inline Floats negative_magnitude(Floats x) { return vnegq_f32(vabsq_f32(x)); }
+static inline Floats power_of_two(Floats n) {  // 2^n, n whole, -126 to 127
+  return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23));
+}
+static inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {  // a < b ? yes : no
+  return vbslq_f32(vcltq_f32(a, b), yes, no);
+}
 
 // By compare and select: fmax and fmin have rules of their own for NaN and zeros.
 static inline Floats larger(Floats x, Floats m) { return vbslq_f32(vcgtq_f32(x, m), x, m); }   // x > m ? x : m

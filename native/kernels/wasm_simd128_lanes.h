@@ -16,9 +16,18 @@ static inline Floats zero_floats() { return wasm_f32x4_splat(0.0f); }
 static inline Floats set_floats(float x) { return wasm_f32x4_splat(x); }
 static inline Floats broadcast(const float* p) { return wasm_v128_load32_splat(p); }
 static inline Floats add(Floats a, Floats b) { return wasm_f32x4_add(a, b); }
+static inline Floats subtract(Floats a, Floats b) { return wasm_f32x4_sub(a, b); }
 static inline Floats multiply(Floats a, Floats b) { return wasm_f32x4_mul(a, b); }
 static inline Floats divide(Floats a, Floats b) { return wasm_f32x4_div(a, b); }
 static inline Floats magnitude(Floats x) { return wasm_f32x4_abs(x); }
+
+static inline Floats negative_magnitude(Floats x) { return wasm_f32x4_neg(wasm_f32x4_abs(x)); }
+static inline Floats power_of_two(Floats n) {  // 2^n, n whole, -126 to 127
+  return wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_trunc_sat_f32x4(n), wasm_i32x4_splat(127)), 23);
+}
+static inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {  // a < b ? yes : no
+  return wasm_v128_bitselect(yes, no, wasm_f32x4_lt(a, b));
+}
 
 static inline Floats larger(Floats x, Floats m) { return wasm_f32x4_pmax(m, x); }   // x > m ? x : m
 static inline Floats smaller(Floats x, Floats m) { return wasm_f32x4_pmin(m, x); }  // x < m ? x : m

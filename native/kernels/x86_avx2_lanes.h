@@ -15,10 +15,19 @@ static inline Floats zero_floats() { return _mm256_setzero_ps(); }
 static inline Floats set_floats(float x) { return _mm256_set1_ps(x); }
 static inline Floats broadcast(const float* p) { return _mm256_broadcast_ss(p); }
 static inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
+static inline Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
 static inline Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
 static inline Floats divide(Floats a, Floats b) { return _mm256_div_ps(a, b); }
 static inline Floats magnitude(Floats x) {
   return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF)));
+}
+
+static inline Floats negative_magnitude(Floats x) { return _mm256_or_ps(x, _mm256_set1_ps(-0.0f)); }
+static inline Floats power_of_two(Floats n) {  // 2^n, n whole, -126 to 127
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+static inline Floats where_less(Floats a, Floats b, Floats yes, Floats no) {  // a < b ? yes : no
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
 
 // vmaxps and vminps give their second operand where the comparison fails or meets a NaN:

@@ -4,6 +4,8 @@
 namespace reactnet {
 namespace {
 
+#include "sign_words.h"
+
 #include "sign/lanes.h"
 
 }  // namespace
