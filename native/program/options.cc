@@ -19,7 +19,7 @@ const char* const kHelp =
     "  --system       no model: print what this machine can run, as JSON\n"
     "  --version, -h, --help\n"
     "\n"
-    "REACTNET_ISA limits the instruction set: scalar avx2 avx512 neon. A mistake ends in an error: line and exit code 2.\n";
+    "REACTNET_ISA limits the instruction set: scalar avx2 avx512 neon dotprod. A mistake ends in an error: line and exit code 2.\n";
 
 namespace {
 
