@@ -251,6 +251,11 @@ uint64_t finish_lanes(const BConv2dArgs& args, const Lanes& lanes, int64_t pixel
   return not_negative(add(y, lanes.load(args.next_shift + o))) & ((1u << count) - 1u);
 }
 
+// The last outputs, where a register is not full: out of line, as it is the rare case.
+__attribute__((noinline)) uint64_t finish_last(const BConv2dArgs& args, int64_t pixel, int64_t o, int64_t count, Sums acc) {
+  return finish_lanes(args, SomeLanes(count), pixel, o, count, acc);
+}
+
 // Up to kTileOutputs outputs from `first` on; `taken` is what the sums of this pixel are less.
 void finish_pixel(const BConv2dArgs& args, int64_t pixel, int64_t first, int32_t taken, const int32_t* sums) {
   const int64_t left = args.shape.outputs - first;
@@ -264,7 +269,7 @@ void finish_pixel(const BConv2dArgs& args, int64_t pixel, int64_t first, int32_t
   }
   if (i < count) {
     const Sums acc = subtract_sums(load_sums(sums + i), less);
-    word |= finish_lanes(args, SomeLanes(count - i), pixel, first + i, count - i, acc) << i;
+    word |= finish_last(args, pixel, first + i, count - i, acc) << i;
   }
   if (args.out_bits != nullptr) {
     args.out_bits[pixel * words_of(args.shape.outputs) + first / 64] = word;

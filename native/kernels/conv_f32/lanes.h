@@ -68,6 +68,11 @@ inline void store(const Lanes& lanes, float* out, const float* bias, Floats sum)
   lanes.store(out, bias == nullptr ? sum : add(sum, lanes.load(bias)));
 }
 
+// A register of which only the first `count` outputs exist: out of line, for the size of the tiles.
+__attribute__((noinline)) void store_some(float* out, const float* bias, Floats sum, int64_t count) {
+  store(SomeLanes(count), out, bias, sum);
+}
+
 // The sums of one pixel with kRegisters registers of outputs. Fields, not an array: GCC stores an array's elements to
 // memory after every addition.
 template <int kRegisters>
@@ -89,7 +94,7 @@ struct Row {
     if (count >= kFirst + kLanes) {
       store(AllLanes(), out + kFirst, bias == nullptr ? nullptr : bias + kFirst, last);
     } else if (count > kFirst) {
-      store(SomeLanes(count - kFirst), out + kFirst, bias == nullptr ? nullptr : bias + kFirst, last);
+      store_some(out + kFirst, bias == nullptr ? nullptr : bias + kFirst, last, count - kFirst);
     }
   }
 };

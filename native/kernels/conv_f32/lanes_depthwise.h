@@ -1,13 +1,11 @@
-// Depthwise, in registers of any width: one input and one output a group, so lanes are channels. A tile is four pixels of
-// a row, with the same taps inside, of two registers of channels: eight sums, and a weight is loaded once for four pixels.
+// Depthwise, in registers of any width: one input and one output a group, so lanes are channels. A tile is up to kTile
+// pixels of a row, with the same taps inside, of two registers of channels: a weight is loaded once for all of them.
 //
 // Packed weights: kh x kw x channel.
 //
-// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h.
+// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h and kTile.
 #ifndef REACTNET_KERNELS_CONV_F32_LANES_DEPTHWISE_H_
 #define REACTNET_KERNELS_CONV_F32_LANES_DEPTHWISE_H_
-
-constexpr int64_t kTile = 4;
 
 bool supports(const ConvF32Shape& s) { return s.groups > 1 && s.channels == s.groups && s.outputs == s.groups; }
 
@@ -80,6 +78,18 @@ void run_pixels(const ConvF32Args& args, const Run& r) {
   }
 }
 
+// 1 to kMost pixels.
+template <int kMost>
+void run_some_pixels(const ConvF32Args& args, const Run& r, int64_t pixels) {
+  if constexpr (kMost > 1) {
+    if (pixels < kMost) {
+      run_some_pixels<kMost - 1>(args, r, pixels);
+      return;
+    }
+  }
+  run_pixels<kMost>(args, r);
+}
+
 void run(const ConvF32Args& args, int64_t begin, int64_t end) {
   const Window& w = args.shape.window;
   const int64_t channels = args.shape.channels;
@@ -95,9 +105,7 @@ void run(const ConvF32Args& args, int64_t begin, int64_t end) {
       } else {
         r.kh.end = r.kh.begin;  // no tap: nothing is read
       }
-      using RunPixels = void (*)(const ConvF32Args&, const Run&);
-      static constexpr RunPixels kRuns[kTile] = {run_pixels<1>, run_pixels<2>, run_pixels<3>, run_pixels<4>};
-      kRuns[next - ow - 1](args, r);
+      run_some_pixels<kTile>(args, r, next - ow);
       ow = next;
     }
   }

@@ -4,6 +4,8 @@
 namespace reactnet {
 namespace {
 
+constexpr int kTile = 4;
+
 #include "conv_f32/lanes_depthwise.h"
 
 }  // namespace
