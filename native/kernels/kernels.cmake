@@ -48,6 +48,7 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
        ${_kernels}/conv_f32/arm64_neon_depthwise.cc
        ${_kernels}/conv_i8/arm64_neon.cc
        ${_kernels}/conv_u8/arm64_neon.cc
+       ${_kernels}/elementwise/arm64_neon.cc
        ${_kernels}/linear_f32/arm64_neon.cc
        ${_kernels}/linear_i8/arm64_neon.cc
        ${_kernels}/peak/arm64_neon.cc

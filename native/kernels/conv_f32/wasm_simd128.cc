@@ -8,7 +8,7 @@ namespace reactnet {
 namespace {
 
 constexpr int kWideTile = 2;
-constexpr int kNarrowTile = 3;
+constexpr int kNarrowTile = 2;
 
 #include "conv_f32/lanes.h"
 

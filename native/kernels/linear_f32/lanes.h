@@ -19,13 +19,22 @@ uint64_t packed_bytes(const LinearF32Shape& s) {
   return static_cast<uint64_t>(blocks_of(s) * s.inputs * kBlock) * sizeof(float);
 }
 
+// A few inputs at a time, of all outputs of a block, so that their lines stay in the first cache.
 void pack(const LinearF32Shape& s, const float* weight, void* packed) {
+  constexpr int64_t kFew = 16;
   float* out = static_cast<float*>(packed);
-  memset(out, 0, packed_bytes(s));
-  for (int64_t o = 0; o < s.outputs; ++o) {
-    float* lane = out + o / kBlock * s.inputs * kBlock + o % kBlock;
-    for (int64_t i = 0; i < s.inputs; ++i) {
-      lane[i * kBlock] = weight[o * s.inputs + i];
+  for (int64_t first = 0; first < s.outputs; first += kBlock, out += s.inputs * kBlock) {
+    const int64_t count = s.outputs - first < kBlock ? s.outputs - first : kBlock;
+    if (count < kBlock) {
+      memset(out, 0, static_cast<size_t>(s.inputs * kBlock) * sizeof(float));
+    }
+    for (int64_t begin = 0; begin < s.inputs; begin += kFew) {
+      const int64_t end = s.inputs - begin < kFew ? s.inputs : begin + kFew;
+      for (int64_t o = 0; o < count; ++o) {
+        for (int64_t i = begin; i < end; ++i) {
+          out[i * kBlock + o] = weight[(first + o) * s.inputs + i];
+        }
+      }
     }
   }
 }
