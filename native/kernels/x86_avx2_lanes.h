@@ -78,34 +78,6 @@ struct SomeLanes {
   inline void store(float* p, Floats v) const { _mm256_maskstore_ps(p, mask, v); }
 };
 
-template <class Lanes>
-static inline uint64_t eight_signs(const Lanes& lanes, const float* in, const float* shift) {
-  const __m256 x = _mm256_add_ps(lanes.load(in), lanes.load(shift));
-  return lanes.bits(_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GE_OQ)));
-}
-
-// A pixel's signs: bit c % 64 of word c / 64 is (in[c] + shift[c]) >= 0; tail bits are 0.
-static inline void sign_words(const float* in, const float* shift, int64_t channels, uint64_t* out) {
-  for (; channels >= 64; channels -= 64, in += 64, shift += 64) {
-    uint64_t word = 0;
-    for (int64_t c = 0; c < 64; c += 8) {
-      word |= eight_signs(AllLanes(), in + c, shift + c) << c;
-    }
-    *out++ = word;
-  }
-  if (channels > 0) {
-    uint64_t word = 0;
-    int64_t c = 0;
-    for (; c + 8 <= channels; c += 8) {
-      word |= eight_signs(AllLanes(), in + c, shift + c) << c;
-    }
-    if (c < channels) {
-      word |= eight_signs(SomeLanes(channels - c), in + c, shift + c) << c;
-    }
-    *out = word;
-  }
-}
-
 }  // namespace reactnet
 
 #endif  // REACTNET_KERNELS_X86_AVX2_LANES_H_
