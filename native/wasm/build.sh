@@ -33,9 +33,8 @@ for source in native/kernels/*.cc native/kernels/*/*.cc; do
   case $source in
     *x86_* | *arm64_* | */bench.cc) ;;
     # Their kernels for simd128 take every shape: see their kernels.inc.
-    */sign/scalar.cc | */pool/scalar.cc | */quantize/scalar.cc | */linear_f32/scalar.cc) ;;
-    */linear_i8/scalar.cc | */conv_f32/scalar.cc | */elementwise/scalar.cc) ;;
-    */bconv2d/scalar.cc | */conv_i8/scalar.cc | */conv_u8/scalar.cc) compile "$source" -Oz ;;  # for odd shapes only
+    */sign/scalar.cc | */quantize/scalar.cc | */linear_f32/scalar.cc | */elementwise/scalar.cc) ;;
+    */bconv2d/scalar.cc | */conv_i8/scalar.cc) compile "$source" -Oz ;;  # for groups and odd shapes only
     *) compile "$source" -O2 ;;
   esac
 done
