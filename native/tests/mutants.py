@@ -57,13 +57,23 @@ SCALAR = (
 )
 
 AVX2 = (
-    kernel("sign AVX2: > for >=", "x86_avx2_lanes.h", "_CMP_GE_OQ", "_CMP_GT_OQ"),
-    kernel("sign AVX2: a NaN is +1", "x86_avx2_lanes.h", "_CMP_GE_OQ", "_CMP_NLT_UQ"),
+    kernel(
+        "sign AVX2: > for >=",
+        "x86_avx2_lanes.h",
+        "movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ",
+        "movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ",
+    ),
+    kernel(
+        "sign AVX2: a NaN is +1",
+        "x86_avx2_lanes.h",
+        "movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ",
+        "movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_NLT_UQ",
+    ),
     kernel(
         "relu AVX2: by the instruction's maximum",
-        "elementwise/x86_avx2.cc",
-        "select(less(x, _mm256_setzero_ps()), _mm256_setzero_ps(), x)",
-        "_mm256_max_ps(x, _mm256_setzero_ps())",
+        "elementwise/lanes.h",
+        "where_less(x, zero_floats(), zero_floats(), x)",
+        "larger(x, zero_floats())",
     ),
     kernel(
         "elementwise: the second input of another block",
@@ -103,33 +113,31 @@ AVX2 = (
         "lanes.load(block.next_shift, r)), zero, _CMP_GT_OQ",
         short=True,
     ),
-    kernel(
-        "quantize AVX2: fours out of order", "quantize/x86_avx2.cc", "0, 4, 1, 5, 2, 6, 3, 7", "0, 1, 4, 5, 2, 6, 3, 7"
-    ),
-    kernel("quantize AVX2: -128", "quantize/x86_avx2.cc", "_mm256_set1_ps(-127.0f)", "_mm256_set1_ps(-126.0f)"),
-    kernel("max_pool AVX2: the last of equals", "pool/x86_avx2.cc", "_CMP_GT_OQ", "_CMP_GE_OQ"),
+    kernel("quantize AVX2: fours out of order", "x86_avx2_lanes.h", "0, 4, 1, 5, 2, 6, 3, 7", "0, 1, 4, 5, 2, 6, 3, 7"),
+    kernel("quantize AVX2: -126", "quantize/lanes.h", "set_floats(-127.0f)", "set_floats(-126.0f)"),
+    kernel("max_pool AVX2: the last of equals", "pool/lanes.h", "return larger(x, m);", "return larger(m, x);"),
     kernel(
         "avg_pool AVX2: times the inverse",
-        "pool/x86_avx2.cc",
-        "_mm256_div_ps(sum, count)",
-        "_mm256_mul_ps(sum, _mm256_div_ps(_mm256_set1_ps(1.0f), count))",
+        "pool/lanes.h",
+        "divide(sum, count)",
+        "multiply(sum, divide(set_floats(1.0f), count))",
     ),
     kernel(
         "linear_f32 AVX2: the bias first",
-        "linear_f32/x86_avx2.cc",
-        "sum[r] = _mm256_add_ps(sum[r], _mm256_mul_ps(x, _mm256_load_ps(weight + r * 8)))",
-        "sum[r] = _mm256_sub_ps(sum[r], _mm256_mul_ps(x, _mm256_load_ps(weight + r * 8)))",
+        "linear_f32/lanes.h",
+        "sum[r] = add(sum[r], multiply(x, AllLanes::load(weight + r * kLanes)))",
+        "sum[r] = subtract(sum[r], multiply(x, AllLanes::load(weight + r * kLanes)))",
     ),
     kernel(
         "conv_f32 AVX2: the second eight of the first",
-        "conv_f32/x86_avx2.cc",
-        "high = _mm256_add_ps(high, _mm256_mul_ps(x0, w1))",
-        "high = _mm256_add_ps(high, _mm256_mul_ps(x0, w0))",
+        "conv_f32/lanes.h",
+        "last = AllLanes::load(p + (kRegisters - 1) * kLanes)",
+        "last = AllLanes::load(p)",
     ),
     kernel(
         "conv_f32 AVX2, depthwise: the neighbour's channel",
-        "conv_f32/x86_avx2_depthwise.cc",
-        "lanes.load(in + m * r.in_step + 8)",
+        "conv_f32/lanes_depthwise.h",
+        "lanes.load(in + m * r.in_step + kLanes)",
         "lanes.load(in + m * r.in_step)",
     ),
 )
