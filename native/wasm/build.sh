@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The runtime as one WebAssembly module without imports.
 #   native/wasm/build.sh OUT.wasm
-# Needs Debian's clang, lld, wasi-libc, libc++-14-dev-wasm32 and libclang-rt-14-dev-wasm32. CXX names another clang++.
+# Needs Debian's clang, lld, wasi-libc, libc++-14-dev-wasm32 and libclang-rt-14-dev-wasm32. CXX names another clang++;
+# CMAKE_CXX_COMPILER_LAUNCHER goes before it, as in CMake.
 set -euo pipefail
 out=$(realpath -m "$1")
 cd "$(dirname "$0")/../.."
@@ -18,7 +19,7 @@ flags=(--target=wasm32-wasi -std=c++17 -msimd128 -ffp-contract=off -fno-exceptio
 jobs=$(nproc)
 compile() {
   while [ "$(jobs -r | wc -l)" -ge "$jobs" ]; do wait -n; done
-  "$cxx" "${flags[@]}" "${@:2}" -c "$1" -o "$work/${1//\//_}.o" &
+  ${CMAKE_CXX_COMPILER_LAUNCHER:-} "$cxx" "${flags[@]}" "${@:2}" -c "$1" -o "$work/${1//\//_}.o" &
 }
 for source in native/wasm/*.cc native/src/*.cc; do
   case $source in

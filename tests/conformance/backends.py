@@ -8,11 +8,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from reactnet.graph import Graph, dumps
+from reactnet.graph import Graph, dumps, run_reference, run_values
 from reactnet.runtime import Session
 
 RUN_MJS = Path(__file__).parents[1] / "web" / "run.mjs"
@@ -28,10 +30,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Job:
-    """A graph and uint8 images (N, H, W, C) for it."""
+    """A graph and uint8 images (N, H, W, C) for it, its input as it is: nothing is resized."""
 
     graph: Graph
     images: np.ndarray
+
+    @cached_property
+    def logits(self) -> np.ndarray:
+        """The reference's."""
+        return run_reference(self.graph, self.images)
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The reference's, by node, of the first image."""
+        return run_values(self.graph, self.images[:1])
 
 
 @dataclass(frozen=True)
@@ -95,9 +107,7 @@ class Node:
                 for number, image in enumerate(job.images):
                     pixels = Path(folder, f"{index}.{number}.raw")
                     pixels.write_bytes(image.tobytes())
-                    height, width, _ = image.shape
-                    named = {"file": str(file), "pixels": str(pixels), "height": height, "width": width}
-                    lines.append(json.dumps(named) + "\n")
+                    lines.append(json.dumps({"file": str(file), "pixels": str(pixels)}) + "\n")
             command = ["node", str(RUN_MJS), str(self.module)]
             done = subprocess.run(
                 command, input="".join(lines), capture_output=True, text=True, timeout=600, check=False

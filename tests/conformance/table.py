@@ -1,15 +1,16 @@
 """Every op on every ISA against the NumPy reference, as a table: pass, or the first graph that differs.
 
-    python tests/conformance/table.py [--library PATH] [--runner "COMMAND"]... [--wasm MODULE] [--json]
+    python tests/conformance/table.py [--library PATH] [--runner "MACHINE=COMMAND"]... [--wasm MODULE] [--json]
 
 The library's ISAs are those of this machine; `--library` tries another build than the installed one. Each `--runner` is
-a command that starts native/tests/conform.cc, of another architecture under an emulator or with emulated instructions;
-its ISAs become columns, where the table has none of that name. `--wasm` adds the web module, run in node.
+a command that starts native/tests/conform.cc, of another machine under an emulator or with emulated instructions; its
+ISAs become columns, unless the table has them of that machine. `--wasm` adds the web module, run in node.
 `.ci/conformance` builds all of these and prints the whole table. Exit code 1 if anything differs.
 """
 
 import argparse
 import json
+import platform
 import shlex
 import sys
 from collections import defaultdict
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from conformance.backends import Answer, Backend, InProcess, Job, Node, Runner
 from conformance.graphs import CASES, random_graph, random_images
-from reactnet.graph import OPS, Graph, load, run_reference, run_values
+from reactnet.graph import OPS, Graph, load
 from reactnet.runtime import _native, system
 
 NETWORKS = 30
@@ -48,11 +49,10 @@ def differing_op(job: Job, answer: Answer) -> str | None:
     from conformance.test_native import flat
 
     if answer.values is not None:
-        values = run_values(job.graph, job.images[:1])
         for node in job.graph.nodes:
-            if not same(answer.values[node.name], flat(values[node.name], node.op)):
+            if not same(answer.values[node.name], flat(job.values[node.name], node.op)):
                 return node.op
-    return None if same(answer.logits, run_reference(job.graph, job.images)) else "plan"
+    return None if same(answer.logits, job.logits) else "plan"
 
 
 def same(found: bytes, wanted: np.ndarray) -> bool:
@@ -87,12 +87,13 @@ def column(backend: Backend, jobs: dict[str, Job]) -> Column:
 
 
 def backends(runners: Iterable[str], module: Path | None) -> dict[str, Backend]:
-    """By the name of their column."""
-    found: dict[str, Backend] = {isa: InProcess(isa) for isa in system()["isas"]}
+    """By the name of their column, machine and ISA."""
+    found: dict[str, Backend] = {f"{platform.machine()} {isa}": InProcess(isa) for isa in system()["isas"]}
     for text in runners:
-        command = tuple(shlex.split(text))
+        machine, _, start = text.partition("=")
+        command = tuple(shlex.split(start))
         for isa in Runner.isas(command):
-            found.setdefault(isa if isa != "scalar" else f"scalar: {Path(command[0]).name}", Runner(command, isa))
+            found.setdefault(f"{machine} {isa}", Runner(command, isa))
     if module is not None:
         found["wasm"] = Node(module)
     return found
@@ -100,9 +101,11 @@ def backends(runners: Iterable[str], module: Path | None) -> dict[str, Backend]:
 
 def print_table(columns: dict[str, Column]) -> None:
     """Ops as rows."""
-    print("".join(f"{word:<20}" for word in ["op", *columns]))
-    for op in [*OPS, "plan"]:
-        print("".join(f"{word:<20}" for word in [op, *(column.cell(op) for column in columns.values())]))
+    rows = [["op", *columns]]
+    rows += [[op, *(column.cell(op) for column in columns.values())] for op in [*OPS, "plan"]]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
 
 
 def main() -> int:

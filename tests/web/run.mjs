@@ -1,5 +1,5 @@
 // node run.mjs WASM < lines of JSON {"file", "pixels", "height", "width"}; each gets a line: {"logits", "timed", "again"} in hex,
-// or {"error", "hint"}. A fresh instance for each file.
+// or {"error", "hint"}. A fresh instance for each file. Without height and width the pixels are the model's input itself.
 import { readFileSync } from "node:fs";
 import { Model, ReactnetError } from "../../web/runtime.js";
 
@@ -10,7 +10,8 @@ if (WebAssembly.Module.imports(wasm).length !== 0) throw new Error("the module h
 async function answer({ file, pixels, height, width }) {
   try {
     const model = await Model.open(wasm, readFileSync(file));
-    model.setPixels(readFileSync(pixels), height, width);
+    if (height === undefined) model.setInput(readFileSync(pixels));
+    else model.setPixels(readFileSync(pixels), height, width);
     const logits = model.run();
     const { logits: timed } = model.runTimed(() => performance.now());
     return { logits: hex(logits), timed: hex(timed), again: hex(model.run()) };
