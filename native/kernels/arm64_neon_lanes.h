@@ -42,7 +42,8 @@ static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
 // Sixteen comparisons, a byte each, of which every eighth byte keeps its own bit.
 template <class At>
 static inline uint8x16_t places_not_negative(At at, int64_t i) {
-  const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(vcgezq_f32(at(i))), vreinterpretq_u16_u32(vcgezq_f32(at(i + 4))));
+  const uint16x8_t low =
+      vuzp1q_u16(vreinterpretq_u16_u32(vcgezq_f32(at(i))), vreinterpretq_u16_u32(vcgezq_f32(at(i + 4))));
   const uint16x8_t high =
       vuzp1q_u16(vreinterpretq_u16_u32(vcgezq_f32(at(i + 8))), vreinterpretq_u16_u32(vcgezq_f32(at(i + 12))));
   const uint8x16_t places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201U));
@@ -72,7 +73,7 @@ struct AllLanes {
 };
 
 struct SomeLanes {
-  int64_t count;  // 1 to kLanes
+  int64_t count;  // 0 to kLanes
 
   explicit inline SomeLanes(int64_t n) : count(n < kLanes ? n : kLanes) {}
   inline Floats load(const float* p) const {

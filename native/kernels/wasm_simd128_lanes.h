@@ -55,7 +55,8 @@ static inline void store_rounded(int8_t* out, const Floats* y) {
   for (int i = 0; i < 4; ++i) {
     n[i] = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(y[i]));
   }
-  wasm_v128_store(out, wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(n[0], n[1]), wasm_i16x8_narrow_i32x4(n[2], n[3])));
+  wasm_v128_store(out,
+                  wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(n[0], n[1]), wasm_i16x8_narrow_i32x4(n[2], n[3])));
 }
 
 // A whole register of a row, or its first few floats where the row ends: lanes that are off touch no memory.
@@ -65,7 +66,7 @@ struct AllLanes {
 };
 
 struct SomeLanes {
-  int64_t count;  // 1 to kLanes
+  int64_t count;  // 0 to kLanes
 
   explicit inline SomeLanes(int64_t n) : count(n < kLanes ? n : kLanes) {}
   inline Floats load(const float* p) const {

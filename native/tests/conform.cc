@@ -1,4 +1,4 @@
-// The conformance suite's hands on a machine that Python does not run on: answers of packed files, through the C API alone.
+// The conformance suite's hands on a machine that Python does not run on: answers of packed files, by the C API alone.
 //   conform             prints what reactnet_system says
 //   conform ISA < jobs  a line a job: file, raw images, their number, names of nodes, separated by tabs.
 //                       Prints the logits of all images, then each node's value for the first image, in hex, by tabs.

@@ -1,5 +1,5 @@
-// cnt counts bytes; bsl selects bits. Four pixels a tile: sixteen sums, eight registers of weights, two of a pixel and one
-// to work in, of thirty-two.
+// cnt counts bytes; bsl selects bits. Four pixels a tile: sixteen sums, eight registers of weights, two of a pixel and
+// one to work in, of thirty-two.
 #include <string.h>
 
 #include "arm64_neon_lanes.h"

@@ -2,20 +2,21 @@
 // and the word of a pixel is broadcast against it, so there is no sum across lanes. Bits are counted in bytes; up to 31
 // counts add up in bytes before they widen. A tile is up to kTile pixels of a row against eight outputs.
 //
-// Where a pixel has an even number of words, one count serves two of them. With d1 = a1 ^ w1, d2 = a2 ^ w2 of two words of
-// a pixel and a weight, p = a1 ^ a2 and q = w1 ^ w2:
+// Where a pixel has an even number of words, one count serves two of them. With d1 = a1 ^ w1, d2 = a2 ^ w2 of two words
+// of a pixel and a weight, p = a1 ^ a2 and q = w1 ^ w2:
 //   |d1| + |d2| = |p| - |q| + 2 |B|,   B = maj(d1, ~p, q) = (a2 ^ w1) ? ~p : q
-// since d1 and ~p agree exactly where a2 and w1 differ. So a pixel keeps (a2, ~p) and its sum of |p|, made once a run; a
-// weight keeps (w1, q), and -|q| goes into a constant; then xor, bit select, count and add do what took six steps.
+// since d1 and ~p agree exactly where a2 and w1 differ. So a pixel keeps (a2, ~p) and its sum of |p|, made once a run;
+// a weight keeps (w1, q), and -|q| goes into a constant; then xor, bit select, count and add do what took six steps.
 //
 // Packed weights: blocks of 8 outputs, each kh x kw x words x 8 u64, then int32: kh x kw x 8 that a tap inside adds to
 // the sum, kh x kw x 8 that a tap outside adds, 8 for all taps inside. Outputs past the last are zeros.
 //
-// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h, <arch>_<isa>_products.h and
+// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h, <arch>_<isa>_products.h
+// and what follows:
 //   kTile          pixels of a tile: as many as registers allow
 //   Words, Bytes   two words, sixteen bytes
-//   broadcast(a word in memory), zero_bytes, add_differing(Bytes, Words, two words of weights), add_pair(Bytes, a2, ~p, w1, q),
-//   add_counts(Sums, Bytes of outputs 0 and 1, of 2 and 3)
+//   broadcast(a word in memory), zero_bytes, add_differing(Bytes, Words, two words of weights), add_pair(Bytes, a2, ~p,
+//   w1, q), add_counts(Sums, Bytes of outputs 0 and 1, of 2 and 3)
 #ifndef REACTNET_KERNELS_BCONV2D_LANES128_H_
 #define REACTNET_KERNELS_BCONV2D_LANES128_H_
 
@@ -85,7 +86,8 @@ uint64_t scratch_bytes(const BConv2dShape& s) {
   return paired(s) ? static_cast<uint64_t>(pixels * (words_of(s.channels) * 8 + 4)) : 0;
 }
 
-// The activations as they are counted: words of the whole map, and each pixel's sum of |p|, null where there are no pairs.
+// The activations as they are counted: words of the whole map, and each pixel's sum of |p|, null where there are no
+// pairs.
 struct Map {
   const uint64_t* words;
   const int32_t* differing;
@@ -252,7 +254,8 @@ uint64_t finish_lanes(const BConv2dArgs& args, const Lanes& lanes, int64_t pixel
 }
 
 // The last outputs, where a register is not full: out of line, as it is the rare case.
-__attribute__((noinline)) uint64_t finish_last(const BConv2dArgs& args, int64_t pixel, int64_t o, int64_t count, Sums acc) {
+__attribute__((noinline)) uint64_t finish_last(const BConv2dArgs& args, int64_t pixel, int64_t o, int64_t count,
+                                               Sums acc) {
   return finish_lanes(args, SomeLanes(count), pixel, o, count, acc);
 }
 

@@ -1,8 +1,8 @@
 // Twenty sums, four registers of weights, and room for a product: of thirty-two registers.
 #include <string.h>
 
-#include "conv_f32/conv_f32.h"
 #include "arm64_neon_lanes.h"
+#include "conv_f32/conv_f32.h"
 
 namespace reactnet {
 namespace {

@@ -1,5 +1,5 @@
-#include "conv_f32/conv_f32.h"
 #include "arm64_neon_lanes.h"
+#include "conv_f32/conv_f32.h"
 
 namespace reactnet {
 namespace {

@@ -1,6 +1,7 @@
-// conv_f32 in registers of any width. A tile is up to kWideTile pixels against sixteen outputs of a group, or kNarrowTile
-// against eight where a group has no more: as many sums as registers allow, so that the latency of an addition, which the
-// law does not allow to fuse with its product, is hidden. Each sum still runs in the order of the law.
+// conv_f32 in registers of any width. A tile is up to kWideTile pixels against sixteen outputs of a group, or
+// kNarrowTile against eight where a group has no more: as many sums as registers allow, so that the latency of an
+// addition, which the law does not allow to fuse with its product, is hidden. Each sum still runs in the order of the
+// law.
 //
 // The pixels of a tile have the same taps inside the map: they are a run of a row, or, in the columns at the edges, a
 // run of a column. As many outputs as have their weights in the nearer cache go over all rows before the next ones.
@@ -8,7 +9,8 @@
 // Packed weights: groups x blocks of 8 or 16 outputs x kh x kw x ci x the block, the last block of a group filled up
 // with zeros.
 //
-// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h, kWideTile and kNarrowTile.
+// An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h, kWideTile and
+// kNarrowTile.
 #ifndef REACTNET_KERNELS_CONV_F32_LANES_H_
 #define REACTNET_KERNELS_CONV_F32_LANES_H_
 

@@ -17,6 +17,7 @@ constexpr int kTile = 5;
 
 }  // namespace
 
-constexpr ConvI8Kernel conv_i8_arm64_dotprod = {"conv_i8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
+constexpr ConvI8Kernel conv_i8_arm64_dotprod = {
+    "conv_i8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

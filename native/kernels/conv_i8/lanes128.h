@@ -12,7 +12,7 @@ using Number = P::Number;
 
 constexpr int kRegisters = 4;
 constexpr int64_t kBlock = kRegisters * 4;
-constexpr int64_t kGroup = 24;                       // pixels, if their patches fit
+constexpr int64_t kGroup = 24;                        // pixels, if their patches fit
 constexpr int64_t kScratch = 32768 / sizeof(Number);  // numbers: a first-level cache
 
 struct Part {  // one group of channels and outputs

@@ -17,6 +17,7 @@ constexpr int kTile = 5;
 
 }  // namespace
 
-constexpr ConvU8Kernel conv_u8_arm64_dotprod = {"conv_u8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
+constexpr ConvU8Kernel conv_u8_arm64_dotprod = {
+    "conv_u8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

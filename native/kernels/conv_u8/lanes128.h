@@ -13,7 +13,7 @@ using Number = P::Number;
 
 constexpr int kRegisters = 4;
 constexpr int64_t kBlock = kRegisters * 4;
-constexpr int64_t kGroup = 24;                       // pixels, if their patches fit
+constexpr int64_t kGroup = 24;                        // pixels, if their patches fit
 constexpr int64_t kScratch = 32768 / sizeof(Number);  // numbers: a first-level cache
 constexpr bool kBytes = sizeof(Number) == 1;
 constexpr int kMiddle = kBytes ? 128 : 0;
@@ -23,9 +23,7 @@ int64_t steps_of(const ConvU8Shape& s) { return (taps_of(s) * s.channels + P::kS
 int64_t patch_stride(const ConvU8Shape& s) { return steps_of(s) * P::kStep; }
 int64_t padded_outputs(const ConvU8Shape& s) { return (s.outputs + kBlock - 1) / kBlock * kBlock; }
 
-bool supports(const ConvU8Shape& s) {
-  return patch_stride(s) * kTile <= kScratch && (!kBytes || s.weight_bits == 8);
-}
+bool supports(const ConvU8Shape& s) { return patch_stride(s) * kTile <= kScratch && (!kBytes || s.weight_bits == 8); }
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
   const int64_t numbers = padded_outputs(s) * patch_stride(s);

@@ -72,6 +72,7 @@ inline void some(const Lanes& lanes, const float* in, const float* second, const
 template <class F, bool kSecond, bool kShift>
 void run_stage(const ElementwiseBlock& b) {
   const int64_t whole = b.channels / kLanes * kLanes;
+  const SomeLanes rest(b.channels - whole);
   for (int64_t p = 0; p < b.pixels; ++p) {
     const float* in = b.in + p * b.in_step;
     const float* second = kSecond ? b.second + p * b.second_step : in;
@@ -81,7 +82,7 @@ void run_stage(const ElementwiseBlock& b) {
       some<F, kSecond, kShift>(AllLanes(), in + c, second + c, shift + c, out + c);
     }
     if (whole < b.channels) {
-      some<F, kSecond, kShift>(SomeLanes(b.channels - whole), in + whole, second + whole, shift + whole, out + whole);
+      some<F, kSecond, kShift>(rest, in + whole, second + whole, shift + whole, out + whole);
     }
   }
 }
@@ -90,6 +91,7 @@ void run_clip(const ElementwiseBlock& b) {
   const Floats lo = set_floats(b.second[0]);
   const Floats hi = set_floats(b.second[1]);
   const int64_t whole = b.channels / kLanes * kLanes;
+  const SomeLanes rest(b.channels - whole);
   for (int64_t p = 0; p < b.pixels; ++p) {
     const float* in = b.in + p * b.in_step;
     float* out = b.out + p * b.out_step;
@@ -97,7 +99,6 @@ void run_clip(const ElementwiseBlock& b) {
       AllLanes::store(out + c, clip(AllLanes::load(in + c), lo, hi));
     }
     if (whole < b.channels) {
-      const SomeLanes rest(b.channels - whole);
       rest.store(out + whole, clip(rest.load(in + whole), lo, hi));
     }
   }

@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "linear_f32/linear_f32.h"
 #include "arm64_neon_lanes.h"
+#include "linear_f32/linear_f32.h"
 
 namespace reactnet {
 namespace {
@@ -12,6 +12,7 @@ constexpr int kSums = 16;
 
 }  // namespace
 
-constexpr LinearF32Kernel linear_f32_arm64_neon = {"linear_f32_arm64_neon", Isa::kNeon, supports, packed_bytes, pack, run};
+constexpr LinearF32Kernel linear_f32_arm64_neon = {
+    "linear_f32_arm64_neon", Isa::kNeon, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

@@ -12,6 +12,7 @@ constexpr int kSums = 8;
 
 }  // namespace
 
-constexpr LinearF32Kernel linear_f32_wasm_simd128 = {"linear_f32_wasm_simd128", Isa::kWasm, supports, packed_bytes, pack, run};
+constexpr LinearF32Kernel linear_f32_wasm_simd128 = {
+    "linear_f32_wasm_simd128", Isa::kWasm, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

@@ -15,6 +15,7 @@ using P = Dots;
 
 }  // namespace
 
-constexpr LinearI8Kernel linear_i8_arm64_dotprod = {"linear_i8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
+constexpr LinearI8Kernel linear_i8_arm64_dotprod = {
+    "linear_i8_arm64_dotprod", Isa::kDotprod, supports, packed_bytes, pack, run};
 
 }  // namespace reactnet

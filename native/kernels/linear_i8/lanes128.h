@@ -1,7 +1,7 @@
 // linear_i8 in registers of 128 bits: 32 outputs at a time, eight sums in registers; each step of inputs is broadcast
 // once for all of them.
 //
-// Packed weights: blocks of 32 outputs x steps of inputs (products128.h); what is past the last output or input is zero.
+// Packed weights: blocks of 32 outputs x steps of inputs (products128.h); past the last output or input are zeros.
 //
 // An ISA's file includes this inside its own anonymous namespace, behind products128.h and `P`.
 #ifndef REACTNET_KERNELS_LINEAR_I8_LANES128_H_

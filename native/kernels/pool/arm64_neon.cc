@@ -1,5 +1,5 @@
-#include "pool/pool.h"
 #include "arm64_neon_lanes.h"
+#include "pool/pool.h"
 
 namespace reactnet {
 namespace {
@@ -8,6 +8,7 @@ namespace {
 
 }  // namespace
 
-constexpr PoolKernel pool_arm64_neon = {"pool_arm64_neon", Isa::kNeon, {run<window_box, Mean>, run<window_box, Maximum>, run<bin_box, Mean>}};
+constexpr PoolKernel pool_arm64_neon = {
+    "pool_arm64_neon", Isa::kNeon, {run<window_box, Mean>, run<window_box, Maximum>, run<bin_box, Mean>}};
 
 }  // namespace reactnet

@@ -8,6 +8,7 @@ namespace {
 
 }  // namespace
 
-constexpr PoolKernel pool_x86_avx2 = {"pool_x86_avx2", Isa::kAvx2, {run<window_box, Mean>, run<window_box, Maximum>, run<bin_box, Mean>}};
+constexpr PoolKernel pool_x86_avx2 = {
+    "pool_x86_avx2", Isa::kAvx2, {run<window_box, Mean>, run<window_box, Maximum>, run<bin_box, Mean>}};
 
 }  // namespace reactnet

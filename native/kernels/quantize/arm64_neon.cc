@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "quantize/quantize.h"
 #include "arm64_neon_lanes.h"
+#include "quantize/quantize.h"
 
 namespace reactnet {
 namespace {

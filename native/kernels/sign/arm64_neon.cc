@@ -1,5 +1,5 @@
-#include "sign/sign.h"
 #include "arm64_neon_lanes.h"
+#include "sign/sign.h"
 
 namespace reactnet {
 namespace {
