@@ -189,14 +189,16 @@ class Fuser {
     extend_pool(step);
   }
 
-  // A pool whose windows tile the map, so that rows of windows are made of rows of the map that no other row needs.
+  // A pool whose windows tile the map, so that rows of windows are made of rows of the map that no other row needs; or
+  // any pool that alone reads it, so that rows which two threads make are nobody else's.
   void extend_pool(Step& step) {
     const std::uint64_t row = row_bytes(step.value);
-    step.pool = take_reader(step, [this, row](NodeId reader) {
+    const bool alone = readers_[step.value].size() == 1 && step.value != graph_.output;
+    step.pool = take_reader(step, [this, row, alone](NodeId reader) {
       const Node& node = graph_.nodes[reader];
       const Attributes& at = node.attributes;
-      return (node.op == Op::kAvgPool || node.op == Op::kMaxPool) && at.kernel == at.stride &&
-             at.padding == Pair{0, 0} && row * static_cast<std::uint64_t>(at.stride[0]) <= kMaxRows;
+      return (node.op == Op::kAvgPool || node.op == Op::kMaxPool) && (alone || tiles(at)) &&
+             row * static_cast<std::uint64_t>(at.kernel[0]) <= kMaxRows;
     });
     step.pooled = step.pool == kNone ? kNone : step.pool + 1;
   }

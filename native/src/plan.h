@@ -45,8 +45,8 @@ struct Step {
   std::vector<NodeId> slices;   // of a concat, for each input: a slice whose channels are read where they lie; or kNone
   std::vector<Stage> stages;
   NodeId sign = kNone;    // behind the stages; a chain without stages has its own
-  NodeId pool = kNone;    // behind the stages; its windows do not overlap
-  std::int64_t rows = 0;  // of the head's map at a time, a multiple of the pool's stride; 0: no need to cut
+  NodeId pool = kNone;    // behind the stages; where its windows do not tile the map, nobody else reads that
+  std::int64_t rows = 0;  // of the head's map at a time, of tiles a multiple of the stride; 0: no need to cut
 
   bool is_elementwise() const { return !stages.empty() && stages[0].node == node; }
 };
@@ -59,6 +59,10 @@ struct Plan {
 };
 
 inline constexpr std::uint64_t kOutside = UINT64_MAX;
+
+// The windows of a pool lie side by side and cover the map from its first row on.
+inline bool tiles(const Attributes& pool) { return pool.kernel == pool.stride && pool.padding == Pair{0, 0}; }
+
 // Words of 64 bits of one pixel of a bits value.
 inline std::int64_t pixel_words(const Shape& shape) { return (shape.channels + 63) / 64; }
 

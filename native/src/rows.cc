@@ -1,6 +1,7 @@
 #include "rows.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "aligned.h"
 #include "run_head.h"
@@ -18,9 +19,14 @@ std::uint64_t row_bytes(const Shape& shape) {
   return static_cast<std::uint64_t>(shape.width * shape.channels) * sizeof(float);
 }
 
+// The pool's windows do not tile the map: rows that two rows of windows read are kept from one to the next.
+bool overlaps(const Graph& graph, const Step& step) {
+  return step.pool != kNone && !tiles(graph.nodes[step.pool].attributes);
+}
+
 // Rows of the head's map that belong together.
 std::int64_t unit_of(const Graph& graph, const Step& step) {
-  return step.pool == kNone ? 1 : graph.nodes[step.pool].attributes.stride[0];
+  return step.pool == kNone || overlaps(graph, step) ? 1 : graph.nodes[step.pool].attributes.stride[0];
 }
 
 // The head's rows are kept in the thread's own memory: nobody wants them as they are.
@@ -78,11 +84,16 @@ class RowsRun {
   }
 
   void run() const {
+    if (overlaps(graph_, step_)) {
+      run_overlapping();
+      return;
+    }
     const std::int64_t unit = unit_of(graph_, step_);
     const std::int64_t units = (shape_.height + unit - 1) / unit;
     const std::int64_t last = std::min(share_.end(units) * unit, shape_.height);
     for (std::int64_t begin = share_.begin(units) * unit; begin < last; begin += step_.rows) {
-      run_rows(begin, std::min(begin + step_.rows, last));
+      const std::int64_t end = std::min(begin + step_.rows, last);
+      run_pool(make_rows(begin, end, begin), begin / unit, (end + unit - 1) / unit);
     }
   }
 
@@ -98,9 +109,47 @@ class RowsRun {
     }
   }
 
-  void run_rows(std::int64_t begin, std::int64_t end) const {
+  // A share is of rows of windows. A row of the map that two threads' windows read is made by both; nobody else reads
+  // it.
+  void run_overlapping() const {
+    const Window& w = weights_.node(step_.pool).window;
+    const auto first_read = [&w](std::int64_t row) {
+      return std::max<std::int64_t>(row * w.stride_h - w.padding_h, 0);
+    };
+    const auto end_read = [&w](std::int64_t row) {
+      return std::min(row * w.stride_h - w.padding_h + w.kernel_h, w.height);
+    };
+    std::int64_t row = share_.begin(w.out_height);
+    const std::int64_t last = share_.end(w.out_height);
+    std::int64_t kept = first_read(row);  // the first row at hand
+    for (std::int64_t begin = kept; row < last;) {
+      const std::int64_t end = std::min(begin + step_.rows, end_read(last - 1));
+      const float* made = make_rows(begin, end, kept);
+      std::int64_t next = row;
+      while (next < last && end_read(next) <= end) {
+        ++next;
+      }
+      run_pool(made, row, next);
+      row = next;
+      keep_rows(kept, std::min(first_read(row), end), end);
+      kept = std::min(first_read(row), end);
+      begin = end;
+    }
+  }
+
+  // Of rows `kept` to end - 1 those from `first` on come to stand first.
+  void keep_rows(std::int64_t kept, std::int64_t first, std::int64_t end) const {
+    const std::uint64_t row = row_bytes(shape_);
+    std::uint8_t* rows = own_ + layout_.image_bytes;
+    std::memmove(rows, rows + static_cast<std::uint64_t>(first - kept) * row,
+                 static_cast<std::uint64_t>(end - first) * row);
+  }
+
+  // Rows begin to end - 1 of the step's last f32 value, the sign's bits with them. Where row 0 lies, or would: of the
+  // thread's own rows `kept` stands first.
+  const float* make_rows(std::int64_t begin, std::int64_t end, std::int64_t kept) const {
     float* value = step_.value == kNone ? nullptr : static_cast<float*>(memory_.at(step_.value));
-    float* own = row_zero(reinterpret_cast<float*>(own_ + layout_.image_bytes), begin, shape_);
+    float* own = row_zero(reinterpret_cast<float*>(own_ + layout_.image_bytes), kept, shape_);
     const float* made = nullptr;  // by the head
     if (step_.is_elementwise()) {
       made = static_cast<const float*>(memory_.in(step_.inputs[0]));
@@ -115,9 +164,7 @@ class RowsRun {
       run_stages(made, out, begin, end);
       made = out != nullptr ? out : made;
     }
-    if (step_.pool != kNone) {
-      run_pool(made, begin, end);
-    }
+    return made;
   }
 
   // Null where the head reads its input as it lies in memory.
@@ -152,12 +199,14 @@ class RowsRun {
     weights_.elementwise()->run(args, begin * shape_.width, end * shape_.width);
   }
 
-  void run_pool(const float* made, std::int64_t begin, std::int64_t end) const {
+  // Rows of windows first to last - 1, if the step has a pool with so many.
+  void run_pool(const float* made, std::int64_t first, std::int64_t last) const {
+    if (step_.pool == kNone) {
+      return;
+    }
     const BoundNode& bound = weights_.node(step_.pool);
-    const std::int64_t unit = unit_of(graph_, step_);
     const PoolArgs args = {bound.window, shape_.channels, made, static_cast<float*>(memory_.at(step_.pooled))};
-    const std::int64_t first = begin / unit;
-    const std::int64_t last = std::min((end + unit - 1) / unit, bound.window.out_height);
+    last = std::min(last, bound.window.out_height);
     if (first < last) {
       std::get<const PoolKernel*>(bound.kernel)
           ->run[static_cast<std::size_t>(pool_op(graph_.nodes[step_.pool].op))](args, first, last);
@@ -200,7 +249,8 @@ RowsLayout rows_layout(const Graph& graph, const Weights& weights, const Step& s
     const std::int64_t needed = std::min((rows - 1) * w.stride_h + w.kernel_h, w.height);
     layout.image_bytes = aligned(static_cast<std::uint64_t>(needed) * row_bytes(graph.values[0].shape));
   }
-  const std::uint64_t own = keeps_rows(step) ? static_cast<std::uint64_t>(rows) * row_bytes(shape) : 0;
+  const std::int64_t kept = overlaps(graph, step) ? weights.node(step.pool).window.kernel_h - 1 : 0;  // at most
+  const std::uint64_t own = keeps_rows(step) ? static_cast<std::uint64_t>(rows + kept) * row_bytes(shape) : 0;
   layout.bytes = layout.image_bytes + aligned(own);
   return layout;
 }

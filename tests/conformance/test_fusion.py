@@ -191,6 +191,24 @@ def overlapping_pools(net: Net) -> Graph:
     return net.finish(net.conv(net.relu(y)))
 
 
+def overlapping_pools_of_many_sizes(net: Net) -> Graph:
+    """Windows larger than the few rows that are at hand, padded ones, gaps between them, and one after another."""
+    x = net.real_conv(net.x)
+    for kernel, stride, padding in ((3, 1, 1), (5, 1, 2), (2, 1, 1), (1, 1, 0)):
+        x = net.builder.add("max_pool", net.affine(x), kernel=kernel, stride=stride, padding=padding)
+    ends = [
+        net.builder.add(op, y, kernel=kernel, stride=stride, padding=kernel // 2, ceil_mode=ceil)
+        for op, y in (("max_pool", net.conv(x)), ("avg_pool", net.prelu(x)))
+        for kernel, stride, ceil in ((3, 2, False), (3, 2, True), (9, 4, False), (2, 3, False))
+    ]
+    return net.finish(*ends)
+
+
+def an_overlapping_pool_and_another_reader(net: Net) -> Graph:
+    y = net.relu(net.real_conv(net.x))
+    return net.finish(net.builder.add("max_pool", y, kernel=3, stride=2, padding=1), net.conv(y))
+
+
 def moved_channels_with_stages(net: Net) -> Graph:
     both = net.builder.add("concat", (net.x, net.relu(net.x)))
     part = net.builder.add("slice", both, begin=7, end=7 + C)
@@ -238,6 +256,8 @@ CASES: tuple[Callable[[Net], Graph], ...] = (
     pools_behind_stages_and_a_third_reader,
     pools_that_leave_rows_out_or_end_early,
     overlapping_pools,
+    overlapping_pools_of_many_sizes,
+    an_overlapping_pool_and_another_reader,
     moved_channels_with_stages,
     channels_that_grow_in_place,
     grown_channels_whose_source_is_read_again,
@@ -312,6 +332,11 @@ def test_stages_a_sign_and_a_pool_go_with_what_makes_their_rows() -> None:
     steps = all_steps(pools_behind_stages_and_a_third_reader(Net()))
     assert ["bconv2d", "relu", "affine", "sign", "max_pool"] in steps
     assert ["affine", "avg_pool"] in steps
+
+
+def test_a_pool_whose_windows_overlap_goes_with_what_it_alone_reads() -> None:
+    assert ["bconv2d", "relu", "max_pool"] in all_steps(overlapping_pools(Net()))
+    assert ["max_pool"] in all_steps(an_overlapping_pool_and_another_reader(Net()))
 
 
 def test_a_concat_takes_the_slices_that_it_alone_reads() -> None:
