@@ -3,7 +3,7 @@
     python experiments/gpu.py STAGE --data DIR --out runs [--device cuda] [--minutes 9] [--workers 12]
 
 Stages, in this order: `teacher` (real ResNet-18), `best` (ReActNet-18, two phases), `ladder` (every arm, three seeds,
-on ReActNet-20), `neighbours` (Bi-Real-18, XNOR-Net-18, ReActNet-18 and the real ResNet-18 at a tenth of the epochs).
+on ReActNet-20), `neighbours` (ReActNet-18 and what it is measured against, at a tenth of the epochs).
 Run again what says "to go on"; exit code 0 is done, 3 is cut short. Run from the repository's root: the recipes find
 the teacher under runs/. `--dry` prints the commands.
 
@@ -23,8 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CUT_SHORT = 3
 GRACE = 45.0  # seconds that a run may take to save its state after it was asked to stop
 STAGES = ("teacher", "best", "ladder", "neighbours")
-NEIGHBOURS = ("birealnet18_cifar", "xnornet18_cifar", "reactnet18_cifar", "resnet18_cifar")
-SHORT = ("--phases.binary-activations.epochs", "22", "--phases.binary-weights.epochs", "34")
 
 
 def main() -> int:
@@ -55,24 +53,14 @@ def main() -> int:
 
 def commands(stage: str, data: Path, out: Path, device: str, workers: int, minutes: float) -> list[list[str]]:
     """What a stage runs. A run folder that is finished is left as it is, so a stage may be given again."""
-    if stage == "ladder":
-        script = str(ROOT / "experiments" / "ladder.py")
-        where = ["--data", str(data), "--out", str(out / "ladder"), "--budget", "gpu", "--device", device]
+    if stage in ("ladder", "neighbours"):
+        script = str(ROOT / "experiments" / f"{stage}.py")
+        where = ["--data", str(data), "--out", str(out / stage), "--budget", "gpu", "--device", device]
         return [[sys.executable, script, *where, "--workers", str(workers), "--minutes", f"{minutes:g}"]]
 
-    def train(recipe: str, name: str, *overrides: str) -> list[str]:
-        where = ["--data", str(data), "--out", str(out / name), "--device", device, "--workers", str(workers)]
-        return [sys.executable, "-m", "reactnet.cli.main", "train", f"recipes/{recipe}.toml", *where, *overrides]
-
-    if stage == "teacher":
-        return [train("resnet18_cifar10", "resnet18_cifar10")]
-    if stage == "best":
-        return [train("reactnet18_cifar10", "reactnet18_cifar10")]
-    real = train("resnet18_cifar10", "short_resnet18_cifar", "--phases.real.epochs", "50")
-    return [
-        real if name == "resnet18_cifar" else train("reactnet18_cifar10", f"short_{name}", "--model", name, *SHORT)
-        for name in NEIGHBOURS
-    ]
+    recipe = {"teacher": "resnet18_cifar10", "best": "reactnet18_cifar10"}[stage]
+    where = ["--data", str(data), "--out", str(out / recipe), "--device", device, "--workers", str(workers)]
+    return [[sys.executable, "-m", "reactnet.cli.main", "train", f"recipes/{recipe}.toml", *where]]
 
 
 def run_until(command: list[str], end: float) -> int | None:

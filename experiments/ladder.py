@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-import torch
 from arms import ARMS, BUDGETS, LADDER, SCHEDULES, SIZES, arm_recipe, teacher_recipe
+from results_file import answers, find, keep
 
-from reactnet import Session, compile, load_model  # noqa: A004
-from reactnet.evaluate import evaluate, open_dataset, packed_predictor
 from reactnet.train import train
 from reactnet.train.recipe import parse_recipe
 
 HERE = Path(__file__).parent
-Result = dict[str, Any]
 
 
 def main() -> None:
@@ -48,7 +45,7 @@ def main() -> None:
     arms = given.arms or list(dict.fromkeys([*LADDER, *SCHEDULES, *SIZES]))
     for seed in range(given.seeds):
         for name in arms:
-            if _done(results, name, seed):
+            if find(results, arm=name, seed=seed) is not None:
                 continue
             if given.runs == 0 or time.monotonic() - begun > 60 * given.minutes:
                 return
@@ -56,46 +53,13 @@ def main() -> None:
             recipe = _parse(arm_recipe(ARMS[name], seed, budget, str(teacher)))
             started = time.perf_counter()
             folder = run(recipe, given.out / f"{name}_{seed}")
-            _keep(results, _result(name, seed, folder, given.data, time.perf_counter() - started))
-
-
-def _result(name: str, seed: int, folder: Path, data: Path, seconds: float) -> Result:
-    """Pack one finished run, and let the packed file answer the test images, once."""
-    packed = folder / "packed.rnet"
-    report = compile(load_model(folder), packed)
-    with Session(packed) as session:
-        found = evaluate(packed_predictor(session), open_dataset(data, session.class_names))
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    run = json.loads((folder / "run.json").read_text())
-    top1 = [line["validation_top1"] for line in log]
-    result = {
-        "arm": name, "seed": seed, "test_top1": found.top1, "test_images": found.images,
-        "validation_top1": top1[-1], "epochs": top1, "bytes": report.file_bytes, "seconds": round(seconds, 1),
-        "device": run["device"], "commit": run["commit"], "torch": torch.__version__,
-    }  # fmt: skip
-    print(json.dumps(result), flush=True)
-    return result
+            line = {"arm": name, "seed": seed, **answers(folder, given.data, time.perf_counter() - started)}
+            print(json.dumps(line), flush=True)
+            keep(results, line, ("arm", "seed"))
 
 
 def _parse(table: dict[str, Any]) -> Any:
     return parse_recipe(tomli_w.dumps(table), source="ladder")
-
-
-def _read(results: Path) -> list[Result]:
-    return json.loads(results.read_text()) if results.exists() else []
-
-
-def _done(results: Path, name: str, seed: int) -> bool:
-    return any(line["arm"] == name and line["seed"] == seed for line in _read(results))
-
-
-def _keep(results: Path, result: Result) -> None:
-    lines = [line for line in _read(results) if (line["arm"], line["seed"]) != (result["arm"], result["seed"])]
-    text = "[\n" + ",\n".join(json.dumps(line) for line in [*lines, result]) + "\n]\n"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    part = results.with_suffix(".part")
-    part.write_text(text)
-    part.replace(results)
 
 
 if __name__ == "__main__":

@@ -24,27 +24,28 @@ from reactnet.train.recipe import Recipe, parse_recipe
 
 ROOT = Path(__file__).parent.parent.parent
 CLASSES = tuple("abcdefghij")
+MODULES = ("arms", "gpu", "ladder", "ladder_page", "neighbours", "neighbours_page", "results_file")
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    return {name: importlib.import_module(name) for name in ("arms", "gpu", "ladder", "ladder_page")}
+    return {name: importlib.import_module(name) for name in MODULES}
 
 
-def _feed() -> Feed:
+def _feed(side: int) -> Feed:
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)  # a sixteenth of the work
+    images = random.integers(0, 256, (6, side, side, 3), dtype=np.uint8)
     some = ImageSet(images, np.arange(6, dtype=np.int64), CLASSES)
     return Feed(DataConfig("cifar10", "test"), some, np.arange(6, dtype=np.int64), some, MEAN, STD)
 
 
-def _save_teacher(name: str, folder: Path) -> None:
+def _save_teacher(name: str, folder: Path, side: int = 8) -> None:
     """A run folder of a network with fresh weights, as a recipe names its teacher."""
     model = create_model(name, binarize=())
     model.reactnet = ModelCard(  # type: ignore[assignment]
-        name, 10, (), (8, 8, 3), MEAN, STD, (8, 8), (8, 8), CLASSES, {"seed": "0"}
+        name, 10, (), (side, side, 3), MEAN, STD, (side, side), (side, side), CLASSES, {"seed": "0"}
     )
     recipe = (ROOT / "recipes" / "resnet18_cifar10.toml").read_text()
     (folder / "checkpoints").mkdir(parents=True)
@@ -52,29 +53,78 @@ def _save_teacher(name: str, folder: Path) -> None:
     save_model(model, folder / "checkpoints" / "real.safetensors")
 
 
-@pytest.mark.parametrize("stage", ["teacher", "best", "neighbours"])
+@pytest.mark.parametrize("stage", ["teacher", "best"])
 def test_every_recipe_of_a_gpu_stage_takes_a_step(
     scripts: dict[str, ModuleType], stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands = scripts["gpu"].commands(stage, Path("data"), Path("runs"), "cpu", 0, 9)
-    recipes = []
-    for command in commands:
-        words = command[command.index("train") + 1 :]
-        assert words[1:8:2] == ["--data", "--out", "--device", "--workers"]
-        recipes.append(load_recipe(ROOT / words[0], read_overrides(words[9:])))
-    assert len({(recipe.model, *recipe.phases) for recipe in recipes}) == len(commands)
+    (command,) = scripts["gpu"].commands(stage, Path("data"), Path("runs"), "cpu", 0, 9)
+    words = command[command.index("train") + 1 :]
+    assert words[1:8:2] == ["--data", "--out", "--device", "--workers"]
+    recipe = load_recipe(ROOT / words[0], read_overrides(words[9:]))
     monkeypatch.chdir(tmp_path)
     _save_teacher("resnet18_cifar", tmp_path / "runs" / "resnet18_cifar10")
-    for recipe in recipes:
-        _take_a_step(recipe)
+    assert recipe.computing.precision == "bfloat16"
+    _take_a_step(recipe)
 
 
-def _take_a_step(recipe: Recipe) -> None:
+@pytest.mark.parametrize("stage", ["ladder", "neighbours"])
+def test_a_stage_of_many_runs_is_a_script_with_its_own_minutes(scripts: dict[str, ModuleType], stage: str) -> None:
+    (command,) = scripts["gpu"].commands(stage, Path("data"), Path("runs"), "cuda", 3, 9)
+    assert Path(command[1]) == ROOT / "experiments" / f"{stage}.py"
+    assert command[command.index("--minutes") + 1] == "9"
+    assert command[command.index("--out") + 1] == str(Path("runs") / stage)
+
+
+@pytest.mark.parametrize("budget", ["cpu", "gpu"])
+def test_neighbours_have_one_budget_and_take_a_step(
+    scripts: dict[str, ModuleType], budget: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = scripts["neighbours"]
+    names = (*script.BINARY, script.REAL)
+    recipes = {name: script.recipe(script.BUDGETS[budget], name) for name in names}
+    monkeypatch.chdir(tmp_path)
+    teacher = {"cpu": "resnet8_cifar10_cpu", "gpu": "resnet18_cifar10"}[budget]
+    _save_teacher("resnet18_cifar", tmp_path / "runs" / teacher, side=16)
+
+    assert {sum(phase.epochs for phase in one.phases.values()) for one in recipes.values()} == {
+        sum(script.BUDGETS[budget].epochs)
+    }
+    binary = [recipes[name] for name in script.BINARY]
+    assert all(one.phases == binary[0].phases for one in binary), "only the network differs"
+    for name, one in recipes.items():
+        assert (one.model, one.data.validation_images) == (name, 5000)
+        if budget == "cpu":
+            _take_a_step(one, side=16)  # the least that five strides leave a pixel of
+
+
+def test_a_result_replaces_that_of_its_name(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    file = scripts["results_file"]
+    path = tmp_path / "deep" / "results.json"
+    assert file.read(path) == []
+    for value, name in ((1, "a"), (2, "b"), (3, "a")):
+        file.keep(path, {"model": name, "value": value}, ("model",))
+    assert file.read(path) == [{"model": "b", "value": 2}, {"model": "a", "value": 3}]
+    assert file.find(path, model="b") == {"model": "b", "value": 2}
+    assert file.find(path, model="c") is None
+    assert [one.name for one in path.parent.iterdir()] == ["results.json"]
+
+
+def test_the_neighbours_page_has_a_row_and_a_mark_a_network(scripts: dict[str, ModuleType]) -> None:
+    page = scripts["neighbours_page"]
+    line = {"test_top1": 0.5, "ops": 1_500_000, "bytes": 120_000, "ms_min": 0.25}
+    lines = [{"model": "reactnet18_cifar", **line}, {"model": "resnet18_cifar", **line, "test_top1": 0.625}]
+    text = page.table(lines)
+    assert "| ReActNet-18 | 50.00 % | 1.50 | 120 | 0.250 |" in text
+    assert text.index("ResNet-18, real") < text.index("ReActNet-18"), "the best first"
+    assert page.plot(lines).count("<circle") == 3 * 2
+
+
+def _take_a_step(recipe: Recipe, side: int = 8) -> None:
     """One update of the last phase, in the recipe's precision, without the minutes that torch.compile takes."""
     plain = Recipe(**{**recipe.__dict__, "computing": type(recipe.computing)(recipe.computing.precision, True)})
     last = list(plain.phases)[-1]
     fresh = Recipe(**{**plain.__dict__, "phases": {last: _alone(plain.phases[last])}})
-    feed = _feed()
+    feed = _feed(side)
     loop, _ = make_loop(fresh, 0, feed, torch.device("cpu"), Path, resumed=False)
     loop.model.train()
     before = {name: value.clone() for name, value in loop.model.named_parameters()}
@@ -82,7 +132,6 @@ def _take_a_step(recipe: Recipe) -> None:
     batch = next(feed.batches(seed=0, epoch=0, batch_size=phase.batch_size, augment=phase.augment))
     outcome = loop.update.run(batch, number=0, seed=0)
 
-    assert recipe.computing.precision == "bfloat16"
     assert np.isfinite(outcome.loss)
     assert outcome.images == 6
     assert any(not torch.equal(before[name], value) for name, value in loop.model.named_parameters())

@@ -110,7 +110,7 @@ def test_real_to_binary_gate_scales_each_image_by_its_own_numbers():
 
 
 def test_melius_block_appends_64_channels_and_improves_those_alone():
-    block = meliusnet.Block(3)
+    block = meliusnet.Block(3, 64)
     x = torch.randn(2, 3, 5, 5)
 
     out = block(x)

@@ -125,9 +125,10 @@ def birealnet152(num_classes: int = 1000, *, scale: bool = True) -> Staged:
 
 
 @register(image_size=SMALL, stride=8, paper=f"{PAPER}, with a stem for small images")
-def birealnet18_cifar(num_classes: int = 10, *, scale: bool = True) -> Staged:
+def birealnet18_cifar(num_classes: int = 10, *, width: int = 64, stem_stride: int = 1, scale: bool = True) -> Staged:
     """Bi-Real Net 18 for 32x32 images: 3x3 stem at stride 1, no pooling."""
-    return scaled(Staged(small_stem(64), stages(Unit, (4, 4, 4, 4), 64), 512, num_classes), scale)
+    stem, made = small_stem(width, stride=stem_stride), stages(Unit, (4, 4, 4, 4), width)
+    return scaled(Staged(stem, made, 8 * width, num_classes), scale)
 
 
 def _bottleneck_stages(depths: Sequence[int]) -> nn.Sequential:

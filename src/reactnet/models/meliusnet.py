@@ -15,13 +15,17 @@ Decided here, where the sources differ or keep silent:
   function.
 - The stem's pool is a 3x3 at stride 2, as in the authors' code.
 - A sign's gradient is 1 within |x| <= 1.3, the clipping threshold of the authors' training command.
+- Options of meliusnet22 for small images and budgets are ours: `stem_stride` 1 is a stem at stride 1 without its pool,
+  `width` what the stem gives and each block adds, in proportion to which transitions leave channels.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from reactnet.errors import ReactnetError
 from reactnet.models.layout import IMAGENET, Staged
 from reactnet.models.registry import register
 from reactnet.nn import BinaryConv2d, Sign
@@ -34,14 +38,14 @@ GROWTH = 64
 class Layer(nn.Module):
     """Batch norm, sign, binary 3x3 to as many channels as a dense block adds.
 
-    Shape: (N, C, H, W) -> (N, 64, H, W).
+    Shape: (N, C, H, W) -> (N, growth, H, W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels)
         self.sign = Sign(window=1.3, gradient="identity")
-        self.conv = BinaryConv2d(channels, GROWTH, 3, padding=1, scale=False)
+        self.conv = BinaryConv2d(channels, growth, 3, padding=1, scale=False)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(self.sign(self.norm(x)))
@@ -49,16 +53,16 @@ class Layer(nn.Module):
 
 
 class Block(nn.Module):
-    """A dense block, which adds 64 channels, then an improvement block, which adds to these 64.
+    """A dense block, which adds `growth` channels, then an improvement block, which adds to these.
 
-    Shape: (N, C, H, W) -> (N, C + 64, H, W).
+    Shape: (N, C, H, W) -> (N, C + growth, H, W).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
         self.channels = channels
-        self.dense = Layer(channels)
-        self.improvement = Layer(channels + GROWTH)
+        self.dense = Layer(channels, growth)
+        self.improvement = Layer(channels + growth, growth)
 
     def forward(self, x: Tensor) -> Tensor:
         wide = torch.cat([x, self.dense(x)], dim=1)
@@ -67,9 +71,14 @@ class Block(nn.Module):
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
-def meliusnet22(num_classes: int = 1000) -> Staged:
+def meliusnet22(num_classes: int = 1000, *, width: int = 64, stem_stride: Literal[1, 2, 4] = 4) -> Staged:
     """MeliusNet-22, the smallest: dense and improvement blocks in turn."""
-    return _meliusnet((4, 5, 4, 4), (160, 224, 256), num_classes)
+    if width % 16 != 0:
+        raise ReactnetError(
+            f"meliusnet22: width {width} is no multiple of 16", hint="its stem works in groups: take 16, 32, 48..."
+        )
+    reduced = [channels * width // GROWTH for channels in (160, 224, 256)]
+    return _meliusnet((4, 5, 4, 4), reduced, num_classes, width, stem_stride)
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
@@ -90,18 +99,20 @@ def meliusnet59(num_classes: int = 1000) -> Staged:
     return _meliusnet((6, 12, 24, 12), (192, 320, 544), num_classes)
 
 
-def _meliusnet(depths: Sequence[int], reduced: Sequence[int], num_classes: int) -> Staged:
+def _meliusnet(
+    depths: Sequence[int], reduced: Sequence[int], num_classes: int, growth: int = GROWTH, stem_stride: int = 4
+) -> Staged:
     """`depths` counts the blocks of each stage, `reduced` the channels that the transitions between stages leave."""
     made = nn.Sequential()
-    channels = 64
+    channels = growth
     for stage, depth in enumerate(depths):
-        made.append(nn.Sequential(*(Block(channels + GROWTH * index) for index in range(depth))))
-        channels += GROWTH * depth
+        made.append(nn.Sequential(*(Block(channels + growth * index, growth) for index in range(depth))))
+        channels += growth * depth
         if stage < len(reduced):
             made.append(_transition(channels, reduced[stage]))
             channels = reduced[stage]
     made.extend([nn.BatchNorm2d(channels), nn.ReLU()])
-    return Staged(_grouped_stem(), made, channels, num_classes)
+    return Staged(_grouped_stem(growth, stem_stride), made, channels, num_classes)
 
 
 def _transition(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -113,9 +124,14 @@ def _transition(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def _grouped_stem() -> nn.Sequential:
+def _grouped_stem(width: int, stride: int) -> nn.Sequential:
+    """Three real 3x3 with batch norm and ReLU, to half of `width` channels twice, then to all, the last two grouped.
+
+    A stride of 4 is the first convolution's and a max pool's, one of 2 the first convolution's alone.
+    """
+    half = width // 2
     stem = nn.Sequential()
-    for before, after, stride, groups in ((3, 32, 2, 1), (32, 32, 1, 4), (32, 64, 1, 8)):
-        stem.append(nn.Conv2d(before, after, 3, stride, padding=1, groups=groups, bias=False))
+    for before, after, step, groups in ((3, half, min(stride, 2), 1), (half, half, 1, 4), (half, width, 1, 8)):
+        stem.append(nn.Conv2d(before, after, 3, step, padding=1, groups=groups, bias=False))
         stem.extend([nn.BatchNorm2d(after), nn.ReLU()])
-    return stem.append(nn.MaxPool2d(3, stride=2, padding=1))
+    return stem.append(nn.MaxPool2d(3, stride=2, padding=1)) if stride == 4 else stem

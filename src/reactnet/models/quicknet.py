@@ -15,13 +15,17 @@ Decided here, where the frameworks differ:
 - The stem's convolutions at stride 2 pad one pixel on each side; Keras pads the far sides alone. Maps have equal sizes.
 - Batch norm has torch's epsilon and momentum everywhere (in the code, 1e-3 and 0.99 in stem, 1e-5 and 0.9 elsewhere).
 - The blur is a depthwise convolution whose weight is fixed: it is in the state dict and takes no gradient.
+- Options of quicknet for small images and budgets are ours: `stem_stride` 1 is what ResNets for 32x32 images have,
+  `width` that of the first stage.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from reactnet.errors import ReactnetError
 from reactnet.models.layout import IMAGENET, Staged
 from reactnet.models.registry import register
 from reactnet.nn import BinaryConv2d, Sign
@@ -56,9 +60,13 @@ def quicknet_small(num_classes: int = 1000) -> Staged:
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
-def quicknet(num_classes: int = 1000) -> Staged:
+def quicknet(num_classes: int = 1000, *, width: int = 64, stem_stride: Literal[1, 2, 4] = 4) -> Staged:
     """QuickNet: made to be fast on processors."""
-    return _quicknet((4, 4, 4, 4), (64, 128, 256, 512), num_classes)
+    if width % 4 != 0:
+        raise ReactnetError(
+            f"quicknet: width {width} is no multiple of 4", hint="its stem starts with a quarter of the channels"
+        )
+    return _quicknet((4, 4, 4, 4), (width, 2 * width, 4 * width, 8 * width), num_classes, stem_stride)
 
 
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
@@ -67,7 +75,7 @@ def quicknet_large(num_classes: int = 1000) -> Staged:
     return _quicknet((6, 8, 12, 6), (64, 128, 256, 512), num_classes)
 
 
-def _quicknet(depths: Sequence[int], widths: Sequence[int], num_classes: int) -> Staged:
+def _quicknet(depths: Sequence[int], widths: Sequence[int], num_classes: int, stem_stride: int = 4) -> Staged:
     made = nn.Sequential()
     before = widths[0]
     for depth, width in zip(depths, widths, strict=True):
@@ -76,16 +84,17 @@ def _quicknet(depths: Sequence[int], widths: Sequence[int], num_classes: int) ->
         made.append(nn.Sequential(*(Unit(width) for _ in range(depth))))
         before = width
     made.append(nn.ReLU())
-    return Staged(_stem(widths[0]), made, before, num_classes)
+    return Staged(_stem(widths[0], stem_stride), made, before, num_classes)
 
 
-def _stem(width: int) -> nn.Sequential:
+def _stem(width: int, stride: int) -> nn.Sequential:
     quarter = width // 4
+    first, second = {4: (2, 2), 2: (2, 1), 1: (1, 1)}[stride]
     return nn.Sequential(
-        nn.Conv2d(3, quarter, 3, 2, padding=1, bias=False),
+        nn.Conv2d(3, quarter, 3, first, padding=1, bias=False),
         nn.BatchNorm2d(quarter),
         nn.ReLU(),
-        nn.Conv2d(quarter, quarter, 3, 2, padding=1, groups=quarter, bias=False),
+        nn.Conv2d(quarter, quarter, 3, second, padding=1, groups=quarter, bias=False),
         nn.BatchNorm2d(quarter, affine=False),
         nn.Conv2d(quarter, width, 1, bias=False),
         nn.BatchNorm2d(width),

@@ -269,11 +269,17 @@ def reactnet34(
 
 @register(image_size=SMALL, stride=8, paper=f"{PAPER}, with a stem for small images")
 def reactnet18_cifar(
-    num_classes: int = 10, *, sign: SignKind = "rsign", activation: ActivationKind = "rprelu", scale: bool = True
+    num_classes: int = 10,
+    *,
+    sign: SignKind = "rsign",
+    activation: ActivationKind = "rprelu",
+    width: int = 64,
+    stem_stride: int = 1,
+    scale: bool = True,
 ) -> Staged:
     """ReActNet-18 for 32x32 images: 3x3 stem at stride 1, no pooling."""
-    units = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (4, 4, 4, 4), 64)
-    return scaled(Staged(small_stem(64), units, 512, num_classes), scale)
+    units = stages(partial(ResidualUnit, rung=Rung(sign, activation)), (4, 4, 4, 4), width)
+    return scaled(Staged(small_stem(width, stride=stem_stride), units, 8 * width, num_classes), scale)
 
 
 @register(image_size=SMALL, stride=4, paper=f"{PAPER}, in the widths of ResNet-20 (arXiv 1512.03385)")

@@ -59,9 +59,10 @@ def resnet34(num_classes: int = 1000) -> Staged:
 
 
 @register(image_size=SMALL, stride=8, paper=f"{PAPER}, with a stem for small images")
-def resnet18_cifar(num_classes: int = 10) -> Staged:
+def resnet18_cifar(num_classes: int = 10, *, width: int = 64, stem_stride: int = 1) -> Staged:
     """ResNet-18 for 32x32 images, real-valued: 3x3 stem at stride 1, no pooling."""
-    return Staged(small_stem(64, nn.ReLU()), stages(Block, (2, 2, 2, 2), 64), 512, num_classes)
+    stem = small_stem(width, nn.ReLU(), stride=stem_stride)
+    return Staged(stem, stages(Block, (2, 2, 2, 2), width), 8 * width, num_classes)
 
 
 @register(image_size=SMALL, stride=4, paper=PAPER)

@@ -62,14 +62,14 @@ class Block(nn.Module):
 @register(image_size=IMAGENET, stride=32, paper=PAPER)
 def xnornet18(num_classes: int = 1000) -> Staged:
     """XNOR-Net on the plan of ResNet-18."""
-    return Staged(imagenet_stem(nn.ReLU()), _stages(), 512, num_classes)
+    return Staged(imagenet_stem(nn.ReLU()), _stages(64), 512, num_classes)
 
 
 @register(image_size=SMALL, stride=8, paper=f"{PAPER}, with a stem for small images")
-def xnornet18_cifar(num_classes: int = 10) -> Staged:
+def xnornet18_cifar(num_classes: int = 10, *, width: int = 64, stem_stride: int = 1) -> Staged:
     """XNOR-Net on the plan of ResNet-18 for 32x32 images: 3x3 stem at stride 1, no pooling."""
-    return Staged(small_stem(64, nn.ReLU()), _stages(), 512, num_classes)
+    return Staged(small_stem(width, nn.ReLU(), stride=stem_stride), _stages(width), 8 * width, num_classes)
 
 
-def _stages() -> nn.Sequential:
-    return stages(Block, (2, 2, 2, 2), 64).extend([nn.BatchNorm2d(512), nn.ReLU()])
+def _stages(width: int) -> nn.Sequential:
+    return stages(Block, (2, 2, 2, 2), width).extend([nn.BatchNorm2d(8 * width), nn.ReLU()])
