@@ -222,13 +222,6 @@ INTEGER = (
 
 PLAN = (
     Mutant(
-        "rows: of overlapping windows the first rows are kept, not the last",
-        f"{SOURCES}/rows.cc",
-        "static_cast<std::uint64_t>(first - kept) * row",
-        "0 * row",
-        ("table",),
-    ),
-    Mutant(
         "fuse: a value that others read is not written",
         f"{SOURCES}/fuse.cc",
         "readers_[step.value].size() == 1 && step.value != graph_.output",
