@@ -17,6 +17,7 @@ from reactnet.train.checkpoint import read_checkpoint, write_checkpoint
 from reactnet.train.events import EpochEnd, Event, PhaseBegin, PhaseEnd, RunBegin, RunEnd, StepEnd
 from reactnet.train.folder import RunFolder
 from reactnet.train.recipe import parse_recipe
+from reactnet.train.step import Step
 from train.small_run import COMMIT, TEXT, small_feed
 
 Make = Callable[..., Recipe]
@@ -279,6 +280,32 @@ def test_a_loss_that_is_not_finite_names_phase_step_and_last_good_checkpoint(
     last = folder / "last.safetensors"
     assert last.exists() == (epoch > 0)
     assert (str(last) if epoch > 0 else "none") in caught.value.hint
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_weights_that_an_update_spoiled_are_not_saved_as_the_last_good_ones(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    folder, update = tmp_path / "run", Step._update
+
+    def spoiling(self: Step, number: int) -> None:
+        if number == 2:  # of four an epoch; its loss was finite
+            next(self.model.parameters()).grad.fill_(float("inf"))
+        update(self, number)
+
+    monkeypatch.setattr(Step, "_update", spoiling)
+    recipe = make_recipe({"phases.teacher.batch_size": 6})
+    then = at_step(1, terminate) if stopped else None
+    for save_every, progress in ((1, None), (1000 if stopped else 1, then)):  # the second call resumes the first
+        with pytest.raises(ReactnetError, match=r"epoch 0, step 2: 'stem\.0\.weight' of the model is not") as caught:
+            train(recipe, folder, save_every=save_every, progress=progress)
+        assert str(folder / "last.safetensors") in caught.value.hint
+        tensors, metadata = read_checkpoint(folder / "last.safetensors")
+        assert json.loads(metadata["state"])["position"]["step"] == 2
+        assert all(bool(value.isfinite().all()) for value in tensors.values() if value.is_floating_point())
+    monkeypatch.setattr(Step, "_update", update)
+    train(recipe, folder)
+    assert RunFolder(folder).info()["finished"]
 
 
 def test_a_phase_loads_only_once_it_is_finished(make_recipe: Make, tmp_path: Path) -> None:

@@ -185,13 +185,16 @@ def fake_timm(classes: int) -> types.ModuleType:
 
     module = types.ModuleType("timm")
     module.create_model = create_model  # type: ignore[attr-defined]
-    module.list_models = lambda pretrained: ["small"]  # type: ignore[attr-defined]
+    # As timm does: names are listed with their tags, and without one stand for the default weights.
+    module.list_models = lambda pretrained: ["small.a1_in1k"]  # type: ignore[attr-defined]
+    module.is_model_pretrained = lambda name: name in ("small", "small.a1_in1k")  # type: ignore[attr-defined]
     return module
 
 
-def test_timm_teaches_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timm_teaches_by_name_with_and_without_a_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "timm", fake_timm(CLASSES))
-    assert load("timm/small")(torch.randn(2, 1, 8, 8)).shape == (2, CLASSES)
+    for name in ("timm/small", "timm/small.a1_in1k"):
+        assert load(name)(torch.randn(2, 1, 8, 8)).shape == (2, CLASSES)
     with pytest.raises(ReactnetError, match="no such model"):
         load("timm/large")
     use(monkeypatch, "timm", fake_timm(CLASSES + 1))
@@ -204,6 +207,29 @@ def test_a_library_that_is_not_installed_is_named_with_its_command(monkeypatch: 
     with pytest.raises(ReactnetError, match="timm is not installed") as caught:
         load("timm/small")
     assert caught.value.hint == "pip install timm"
+
+
+def test_a_library_that_does_not_fit_torch_is_said_and_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> types.ModuleType:
+        raise RuntimeError("operator torchvision::nms does not exist\nmore")
+
+    monkeypatch.setattr("reactnet.train.teachers.importlib.import_module", broken)
+    with pytest.raises(ReactnetError, match="torchvision cannot be imported: operator torchvision::nms") as caught:
+        load("torchvision/resnet34")
+    assert torch.__version__ in caught.value.hint
+
+
+def test_a_detector_of_torchvision_is_refused_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    module = fake_torchvision(made)
+    module.get_model_weights("resnet34").DEFAULT.transforms = types.SimpleNamespace  # as a detector's: no crop
+    use(monkeypatch, "torchvision.models", module)
+    with pytest.raises(ReactnetError, match="no classifier of images"):
+        load("torchvision/resnet34")
+    use(monkeypatch, "torchvision.models", fake_torchvision(made, crop=224))
+    with pytest.raises(ReactnetError, match="was trained on 224x224"):
+        load("torchvision/resnet34")
+    assert made == []
 
 
 def test_loading_a_teacher_leaves_the_generator_alone(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,3 +190,27 @@ def test_a_histogram_counts_what_lies_in_each_bin() -> None:
     assert found["before"][BINS // 2] == pytest.approx(10 / 480, abs=2 / 480)
     assert found["before"] == found["after"]
     assert found["plus"] == 0.5
+
+
+class WithoutFloat64(torch.Tensor):
+    """A tensor as on an Apple GPU: nothing is float64 there, and no k-th value is found, before it is on the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name == "cpu":
+            return args[0].as_subclass(torch.Tensor)
+        assert name not in ("double", "kthvalue", "bincount"), name
+        found = super().__torch_function__(func, types, args, {} if kwargs is None else kwargs)
+        assert not isinstance(found, torch.Tensor) or found.dtype != torch.float64, name
+        return found
+
+
+def test_vitals_and_histograms_need_no_float64_on_the_device() -> None:
+    model, x = unit(), images()
+    there = x.as_subclass(WithoutFloat64)
+    with pytest.raises(AssertionError, match="double"):
+        there.double()
+    assert activation_histograms(model, there) == activation_histograms(model, x)
+    here, elsewhere = ({**Vitals(model, given).measure(), "time": 0} for given in (x, there))
+    assert here == elsewhere

@@ -29,11 +29,11 @@ def activation_histograms(model: nn.Module, images: Tensor) -> dict[str, Any]:
     inputs: dict[str, Tensor] = {}
 
     def before(name: str, module: nn.Module, x: Tensor) -> None:
-        x = x.float()
+        x = _here(x)
         if isinstance(module, RPReLU):
             inputs[name] = x
             return
-        shifted = x + module.shift.detach().float().view(1, -1, 1, 1) if isinstance(module, RSign) else x
+        shifted = x + _here(module.shift.detach()).view(1, -1, 1, 1) if isinstance(module, RSign) else x
         plus = (shifted >= 0).float()
         by_channel = plus.mean([dim for dim in range(plus.dim()) if dim != 1])
         signs[name] = {
@@ -44,11 +44,16 @@ def activation_histograms(model: nn.Module, images: Tensor) -> dict[str, Any]:
 
     def after(name: str, module: nn.Module, out: Tensor) -> None:
         if isinstance(module, RPReLU):
-            rprelus[name] = _pair(inputs.pop(name), out.float())
+            rprelus[name] = _pair(inputs.pop(name), _here(out))
 
     with watched(model, (RSign, Sign, RPReLU), before=before, after=after), torch.no_grad():
         model(images)
     return {"images": len(images), "signs": signs, "rprelus": rprelus}
+
+
+def _here(values: Tensor) -> Tensor:
+    """As float32 on the CPU: MPS has no float64, and CUDA no deterministic k-th value."""
+    return values.float().cpu()
 
 
 def _pair(before: Tensor, after: Tensor) -> dict[str, Any]:

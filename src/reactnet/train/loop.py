@@ -104,9 +104,18 @@ class Loop:
                 raise Interrupted(f"stopped in phase {self.name}, epoch {self.position.epoch}")
             on_step(self._step(batch, last_good))
         self.world.share(self.model.buffers())
+        self.check_finite(last_good)
+
+    def check_finite(self, last_good: Callable[[], str]) -> None:
+        """Raise ReactnetError if the last step left weights or statistics that are not finite.
+
+        An update may spoil them after a loss that was finite, and the loss tells of it one step later only. Saved, they
+        would be taken for the last good state, and a resume would go on from them.
+        """
         broken = not_finite(self.model.state_dict().items())
         if broken:
-            raise self._not_finite(f"{broken[0]!r} of the model is not finite", self.steps_per_epoch - 1, last_good)
+            step = max(0, self.position.step - 1)
+            raise self._not_finite(f"{broken[0]!r} of the model is not finite", step, last_good)
 
     def measure(self, stop: Stop) -> float:
         """Top-1 of the weights that would be saved now: after the last epoch, those that are saved.

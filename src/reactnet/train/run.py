@@ -278,6 +278,7 @@ class _Run:
         return time.monotonic() - self.saved_at >= SAVE_SECONDS
 
     def _save(self, loop: Loop, vitals: Vitals) -> None:
+        loop.check_finite(self.folder.last_good)
         self.saved_at = time.monotonic()
         tensors, state = loop.state()
         self.folder.save_state({**tensors, **vitals.tensors()}, {**state, "log_sizes": self.folder.log_sizes()})

@@ -132,10 +132,10 @@ class Step:
             kind, _, rest = key.partition(".")
             if kind == "optimizer":
                 slot, _, name = rest.partition(".")
-                if tensor.dim() != 0 and tensor.shape != parameters[name].shape:
+                if tensor.shape != (() if slot == "step" else parameters[name].shape):
                     raise ValueError(f"{key!r} is {tuple(tensor.shape)}, its parameter {tuple(parameters[name].shape)}")
                 # Adam counts its steps in a tensor that stays on the CPU; all others live with their parameter.
-                home = tensor.device if tensor.dim() == 0 else parameters[name].device
+                home = tensor.device if slot == "step" else parameters[name].device
                 self.optimizer.state[parameters[name]][slot] = tensor.to(home)
             elif kind == "average":
                 assert self.average is not None

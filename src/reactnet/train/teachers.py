@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from reactnet.errors import ReactnetError
 from reactnet.train.card import load_model
 from reactnet.train.feed import Feed
+from reactnet.train.parallel import first_line
 from reactnet.train.phase import PHASE_TEACHER, Phase
 
 _log = logging.getLogger(__name__)
@@ -116,20 +117,25 @@ def _from_torchvision(name: str, feed: Feed) -> Teacher:
             f"teacher {name!r}: torchvision has no such model with weights: {error}",
             hint="give 'torchvision/NAME' or 'torchvision/NAME/WEIGHTS', such as 'torchvision/resnet34'",
         ) from error
+    preset = chosen.transforms()
+    if not hasattr(preset, "crop_size"):
+        raise ReactnetError(
+            f"teacher {name!r}: no classifier of images", hint="give one, such as 'torchvision/resnet34'"
+        )
+    side = int(preset.crop_size[0])
+    _check_size(name, (side, side, len(preset.mean)), feed)  # before anything is fetched
     try:
         model = models.get_model(which, weights=chosen)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
         raise _not_fetched(name, error) from error
-    preset = chosen.transforms()
-    side = int(preset.crop_size[0])
-    _check_size(name, (side, side, len(preset.mean)), feed)
     return Teacher(name, model, ours=(feed.mean, feed.std), theirs=(preset.mean, preset.std))
 
 
 def _from_timm(name: str, feed: Feed) -> Teacher:
     timm = _import(name, "timm", "pip install timm")
     which = name.removeprefix(TIMM)
-    if which not in timm.list_models(pretrained=True):
+    # A name without a tag, such as resnet34, has timm's default weights; its list of names has tags only.
+    if not timm.is_model_pretrained(which):
         raise ReactnetError(
             f"teacher {name!r}: timm has no such model with weights",
             hint="python -c 'import timm; print(timm.list_models(pretrained=True))' lists them",
@@ -145,16 +151,21 @@ def _from_timm(name: str, feed: Feed) -> Teacher:
 
 
 def _import(name: str, module: str, install: str) -> ModuleType:
+    package = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ReactnetError(f"teacher {name!r}: {module.split('.')[0]} is not installed", hint=install) from error
+        raise ReactnetError(f"teacher {name!r}: {package} is not installed", hint=install) from error
+    except Exception as error:  # torchvision beside a torch that it was not built for raises all kinds
+        raise ReactnetError(
+            f"teacher {name!r}: {package} cannot be imported: {first_line(error)}",
+            hint=f"install the {package} that goes with torch {torch.__version__}",
+        ) from error
 
 
 def _not_fetched(name: str, error: Exception) -> ReactnetError:
-    reason = str(error).partition("\n")[0] if str(error) else type(error).__name__
     return ReactnetError(
-        f"teacher {name!r}: its weights cannot be fetched: {reason}",
+        f"teacher {name!r}: its weights cannot be fetched: {first_line(error)}",
         hint="fetch them once where there is a network, or give a teacher of your own as 'file:PATH'",
     )
 
