@@ -265,10 +265,24 @@ void run_strip(const BConv2dArgs& args, const Layout& l, int64_t block, Strip& s
   }
 }
 
+// Pairs of outputs whose windows have all columns inside, or need not; of an odd row's last pair the second is no
+// output.
+Taps whole_pairs(const BConv2dShape& s, const Layout& l) {
+  const Window& w = s.window;
+  if (s.padding_value != 0) {
+    return {0, l.pairs};
+  }
+  const int64_t begin = (w.padding_w + w.stride_w - 1) / w.stride_w;
+  const int64_t inside = w.width + w.padding_w - w.kernel_w;
+  const int64_t end = inside < 0 ? 0 : inside / w.stride_w + 1;  // of the outputs
+  return {(begin + 1) / 2, end >= w.out_width ? l.pairs : end / 2};
+}
+
 // Output rows begin to end - 1, whose indices begin with what row begin reads, against one group.
 void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint16_t* indices = static_cast<const uint16_t*>(args.scratch);
+  const Taps whole = whole_pairs(args.shape, l);
   ConstantsCache cache;
   Strip strip;
   strip.count = 0;
@@ -293,8 +307,9 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
       strip.indices[i] = row + pair * l.pair_step * l.nibbles;
       strip.row[i] = oh;
       strip.column[i] = 2 * pair;
-      strip.constants[i][0] = constants_for(args, l, block, 2 * pair, cache);
-      strip.constants[i][1] = constants_for(args, l, block, 2 * pair + 1, cache);
+      const bool known = cache.whole != nullptr && pair >= whole.begin && pair < whole.end;
+      strip.constants[i][0] = known ? cache.whole : constants_for(args, l, block, 2 * pair, cache);
+      strip.constants[i][1] = known ? cache.whole : constants_for(args, l, block, 2 * pair + 1, cache);
     }
   }
   run_strip(args, l, block, strip);

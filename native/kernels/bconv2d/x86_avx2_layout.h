@@ -205,11 +205,19 @@ void write_units(const BConv2dArgs& args, const Layout& l, int64_t y, uint32_t* 
   }
 }
 
-// The tables that belong to two pixels: byte offsets into kTables.
-void write_indices(const uint32_t* a, const uint32_t* b, const Layout& l, uint16_t* out) {
+uint32_t unit_at(const uint8_t* units, int64_t i) {
+  uint32_t unit;
+  memcpy(&unit, units + i * 4, sizeof(unit));
+  return unit;
+}
+
+// The tables that belong to two pixels, whose units begin at a and b: byte offsets into kTables.
+void write_indices(const uint8_t* a, const uint8_t* b, const Layout& l, uint16_t* out) {
   for (int64_t i = 0; i < l.units; ++i) {
-    const uint32_t even = (a[i] & 0x0F0F0F0Fu) | (b[i] & 0x0F0F0F0Fu) << 4;
-    const uint32_t odd = (a[i] >> 4 & 0x0F0F0F0Fu) | (b[i] & 0xF0F0F0F0u);
+    const uint32_t first = unit_at(a, i);
+    const uint32_t second = unit_at(b, i);
+    const uint32_t even = (first & 0x0F0F0F0Fu) | (second & 0x0F0F0F0Fu) << 4;
+    const uint32_t odd = (first >> 4 & 0x0F0F0F0Fu) | (second & 0xF0F0F0F0u);
     const __m128i bytes = _mm_cvtsi64_si128(static_cast<int64_t>(even | static_cast<uint64_t>(odd) << 32));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * 8), _mm_slli_epi16(_mm_cvtepu8_epi16(bytes), 4));
   }
@@ -221,15 +229,22 @@ void write_indices(const uint32_t* a, const uint32_t* b, const Layout& l, uint16
 // Rows [first, last) of the map, as they count from -padding_h on, become rows of indices.
 void write_rows(const BConv2dArgs& args, const Layout& l, int64_t first, int64_t last, uint16_t* indices) {
   const Window& w = args.shape.window;
+  const int64_t words = (args.shape.channels + 63) / 64;
+  const bool in_place = w.padding_w == 0 && args.shape.channels % 64 == 0 && l.units_width <= w.width;
   uint32_t* units = reinterpret_cast<uint32_t*>(indices + index_count(l));
   for (int64_t y = first; y < last; ++y, indices += l.columns * l.nibbles) {
     if (args.shape.padding_value == 0 && (y < 0 || y >= w.height)) {
       continue;  // nobody reads it
     }
-    write_units(args, l, y, units);
+    const bool direct = in_place && y >= 0 && y < w.height;
+    if (!direct) {
+      write_units(args, l, y, units);
+    }
+    const uint8_t* row = reinterpret_cast<const uint8_t*>(units);
+    row = direct ? reinterpret_cast<const uint8_t*>(args.in + y * w.width * words) : row;
     for (int64_t i = 0; i < l.columns; ++i) {
       const int64_t x = l.shared ? i : i / w.kernel_w * 2 * w.stride_w + i % w.kernel_w;
-      write_indices(units + x * l.units, units + (x + w.stride_w) * l.units, l, indices + i * l.nibbles);
+      write_indices(row + x * l.units * 4, row + (x + w.stride_w) * l.units * 4, l, indices + i * l.nibbles);
     }
   }
 }
