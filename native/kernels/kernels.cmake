@@ -66,14 +66,14 @@ list(APPEND REACTNET_KERNEL_SOURCES ${_avx2} ${_avx512} ${_neon} ${_dotprod} ${_
 
 # -fno-trapping-math: selects may become vector selects; it changes no result, only exception flags that nobody reads.
 set_source_files_properties(${REACTNET_KERNEL_SOURCES} PROPERTIES
-  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math")
+  COMPILE_OPTIONS "${_level};-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math")
 set_source_files_properties(${_avx2} PROPERTIES
-  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx2;-mpopcnt")
+  COMPILE_OPTIONS "${_level};-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx2;-mpopcnt")
 # -Wno-(maybe-)uninitialized: GCC 12 says it of its own avx512fintrin.h, wherever an intrinsic begins with an undefined register.
 set_source_files_properties(${_avx512} PROPERTIES
-  COMPILE_OPTIONS "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;-mavx512vnni;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
+  COMPILE_OPTIONS "${_level};-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;-mavx512vnni;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
 # aarch64: GCC's first scheduler moves so many loads ahead in the inner loops that sums spill (98 instructions instead of 89 in bconv2d's).
-set(_arm "-O3;-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;$<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>")
+set(_arm "${_level};-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;$<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>")
 set_source_files_properties(${_neon} PROPERTIES COMPILE_OPTIONS "${_arm}")
 set_source_files_properties(${_dotprod} PROPERTIES COMPILE_OPTIONS "${_arm};-march=armv8.2-a+dotprod")
-set_source_files_properties(${_sha256} PROPERTIES COMPILE_OPTIONS "-O3;-fno-exceptions;${_sha256_flags}")
+set_source_files_properties(${_sha256} PROPERTIES COMPILE_OPTIONS "${_level};-fno-exceptions;${_sha256_flags}")
