@@ -296,6 +296,21 @@ def offsets(header: dict[str, Any], name: str, begin: int, end: int) -> None:
     header[name]["data_offsets"] = [begin, end]
 
 
+def with_hole() -> bytes:
+    """Eight bytes that no tensor holds, in front of the last one; every tensor is there and aligned."""
+    body = parts()[2]
+    return edited(lambda h, g: offsets(h, "s.shift", 1048, 1052), body[:1040] + bytes(8) + body[1040:])
+
+
+def with_last_number(value: float) -> bytes:
+    return edited(lambda h, g: None, parts()[2][:-4] + np.float32(value).tobytes())
+
+
+def with_node_aside(graph: dict[str, Any]) -> None:
+    """A node whose value nobody reads."""
+    graph["nodes"].append({"attributes": {}, "constants": {}, "inputs": ["n"], "name": "z", "op": "relu"})
+
+
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "0 bytes"),
     "huge header": (lambda: (2**24 + 8).to_bytes(8, "little") + DATA[8:], "header of"),
@@ -333,7 +348,11 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "offset past the end": (lambda: edited(lambda h, g: offsets(h, "s.shift", 1040, 1048)), "cannot hold"),
     "negative offset": (lambda: edited(lambda h, g: offsets(h, "s.shift", -4, 0)), "cannot hold"),
     "overlap": (lambda: edited(lambda h, g: offsets(h, "s.shift", 0, 4)), "overlap"),
-    "hole": (lambda: edited(lambda h, g: h.pop("b.weight")), "hole"),
+    "hole": (with_hole, "hole"),
+    "hole where a tensor was": (lambda: edited(lambda h, g: h.pop("b.weight")), "hole"),
+    "a constant of NaN": (lambda: with_last_number(np.nan), "NaN or an infinity"),
+    "a constant of infinity": (lambda: with_last_number(np.inf), "NaN or an infinity"),
+    "a value nobody reads": (lambda: edited(lambda h, g: with_node_aside(g)), "'z'"),
     "dtype of another size": (lambda: edited(lambda h, g: h["s.shift"].update(dtype="F16")), "cannot hold"),
     "dtype of the same size": (lambda: edited(lambda h, g: h["s.shift"].update(dtype="I32")), "I32"),
     "real offset": (lambda: edited(lambda h, g: offsets(h, "s.shift", 1040.0, 1044)), "1040.0"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from graph.test_file import DATA, edited, pack, parts, tiny
+from native.binding import Model
 from native.test_file import assert_readers_agree
 from reactnet.graph import Graph, GraphBuilder, check, dumps, file, graph_json, ops, strict_json
 from reactnet.graph.check import (
@@ -145,6 +146,14 @@ def integer_sum(last: int) -> Graph:
     return builder.build(builder.add("linear_i8", x, weight=weight, scale=ones, bias=ones))
 
 
+def offset_sum(rest: int) -> Graph:
+    """One weight of 1, times 255, and its offset: together 2^31 - 1 at 2^31 - 256."""
+    builder = GraphBuilder("edge", (1, 1, 1))
+    weight, ones = np.ones((1, 1, 1, 1), np.int8), np.ones(1, np.float32)
+    offset = np.full((1, 1, 1), rest, np.int32)
+    return builder.build(builder.add("conv_u8", builder.input, weight=weight, offset=offset, scale=ones, bias=ones))
+
+
 def unchecked(make: Callable[[], Graph]) -> bytes:
     """The bytes of a graph that the writer would refuse."""
     with pytest.MonkeyPatch.context() as patch:
@@ -169,6 +178,7 @@ EDGES: dict[str, tuple[Callable[[int], bytes], int, int]] = {
     "input side": (lambda side: edited(lambda h, g: sized(g, side)), 65_536, 65_537),
     "binary sum": (lambda taps: unchecked(lambda: one_bconv(taps)), 256, 257),
     "integer sum": (lambda last: unchecked(lambda: integer_sum(last)), 32, 33),
+    "integer sum and its offset": (lambda rest: unchecked(lambda: offset_sum(rest)), 2**31 - 256, 2**31 - 255),
 }
 
 
@@ -198,6 +208,8 @@ def test_depth_of_8_is_json_and_9_is_not() -> None:
     assert strict_json.parse("[" * 8 + "]" * 8, "x") == [[[[[[[[]]]]]]]]
     for depth in (8, 9):
         assert not assert_readers_agree(nested(depth))
+        with Model(nested(depth)) as model:  # refused at any depth, so the words tell why
+            assert ("deeper than 8" in model.words) == (depth == 9), model.words
 
 
 def test_a_file_of_1_gib_and_a_byte_is_refused_before_it_is_read(tmp_path: Path) -> None:
