@@ -36,17 +36,18 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="as `reactnet eval --data` takes it")
     for text in ("summary", "recipe", "trained-on", "measured-on", "limits"):
         parser.add_argument(f"--{text}", required=True)
+    parser.add_argument("--ends", choices=("float", "integer"), default="float", help="as compile takes them")
     given = parser.parse_args()
     path = ZOO / f"{given.name}.rnet"
     model = load_model(given.run)
-    compile(model, path)
+    compile(model, path, ends=given.ends)
     with Session(path) as session:
         found = evaluate(packed_predictor(session), open_dataset(given.data, session.class_names))
     about = model.reactnet
     with torch.device("meta"):
         shapes = create_model(about.name, num_classes=about.num_classes, **about.options)
     card = Card(
-        name=given.name, summary=given.summary, model=about.name, options=dict(about.options), ends="float",
+        name=given.name, summary=given.summary, model=about.name, options=dict(about.options), ends=given.ends,
         classes=about.num_classes, recipe=given.recipe, seed=int(about.provenance["seed"]),
         commit=about.provenance["commit"], trained_on=given.trained_on, data=given.measured_on, top1=found.top1,
         images=found.images, ops=cost(lower(shapes, about.image_size)).ops, bytes=path.stat().st_size,
