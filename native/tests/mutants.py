@@ -101,10 +101,10 @@ AVX2 = (
         "strip.column[i] + 1 <= width",
     ),
     kernel(
-        "bconv2d AVX2: one piece of rows too few",
+        "bconv2d AVX2: a row lost between pieces",
         "bconv2d/x86_avx2.cc",
-        "piece.rows = strip.kh.end - piece.kh < rows ? strip.kh.end - piece.kh : rows",
-        "piece.rows = strip.kh.end - piece.kh < rows ? strip.kh.end - piece.kh : rows - 1 + (rows == 1)",
+        "piece.kh += piece.rows",
+        "piece.kh += piece.rows + 1",
     ),
     kernel(
         "bconv2d AVX2: signs > for >=",
