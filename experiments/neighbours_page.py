@@ -72,7 +72,7 @@ def plot(lines: Lines) -> str:
         parts.append(f'<text x="{middle}" y="{top + high + 36}" text-anchor="middle">{title}</text>')
         for end in (min(costs), max(costs)):
             x = begin + wide * (end - first) / span
-            text = f"{math.exp(end):.3g}"
+            text = f"{math.exp(end):.0f}" if end > math.log(100) else f"{math.exp(end):.3g}"
             parts.append(f'<text x="{x:.1f}" y="{top + high + 16}" text-anchor="middle" fill="#555">{text}</text>')
         for tick in range(low, up + 1, max(1, (up - low) // 5)):
             parts.append(
@@ -86,7 +86,9 @@ def plot(lines: Lines) -> str:
             x, at = begin + wide * (place - first) / span, y(100 * line["test_top1"])
             fill = "#258" if line["model"] != "resnet18_cifar" else "#c33"
             parts.append(f'<circle cx="{x:.1f}" cy="{at:.1f}" r="4" fill="{fill}"/>')
-            parts.append(f'<text x="{x + 7:.1f}" y="{at - 5:.1f}" font-size="10">{TITLES[line["model"]]}</text>')
+            side, anchor = (7, "start") if x < middle else (-7, "end")  # names stay in the panel
+            name = f'<text x="{x + side:.1f}" y="{at - 5:.1f}" font-size="10" text-anchor="{anchor}">'
+            parts.append(f"{name}{TITLES[line['model']]}</text>")
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
