@@ -66,27 +66,13 @@ static inline void store_rounded(int8_t* out, const Floats* y) {
   vst1q_s8(out, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
 
-// A whole register of a row, or its first few floats where the row ends: lanes that are off touch no memory.
+// A whole register of a row.
 struct AllLanes {
   static inline Floats load(const float* p) { return vld1q_f32(p); }
   static inline void store(float* p, Floats v) { vst1q_f32(p, v); }
 };
 
-struct SomeLanes {
-  int64_t count;  // 0 to kLanes
-
-  explicit inline SomeLanes(int64_t n) : count(n < kLanes ? n : kLanes) {}
-  inline Floats load(const float* p) const {
-    float v[kLanes] = {};
-    memcpy(v, p, static_cast<size_t>(count) * sizeof(float));
-    return vld1q_f32(v);
-  }
-  inline void store(float* p, Floats y) const {
-    float v[kLanes];
-    vst1q_f32(v, y);
-    memcpy(p, v, static_cast<size_t>(count) * sizeof(float));
-  }
-};
+#include "some_lanes.h"
 
 }  // namespace reactnet
 

@@ -59,27 +59,13 @@ static inline void store_rounded(int8_t* out, const Floats* y) {
                   wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(n[0], n[1]), wasm_i16x8_narrow_i32x4(n[2], n[3])));
 }
 
-// A whole register of a row, or its first few floats where the row ends: lanes that are off touch no memory.
+// A whole register of a row.
 struct AllLanes {
   static inline Floats load(const float* p) { return wasm_v128_load(p); }
   static inline void store(float* p, Floats v) { wasm_v128_store(p, v); }
 };
 
-struct SomeLanes {
-  int64_t count;  // 0 to kLanes
-
-  explicit inline SomeLanes(int64_t n) : count(n < kLanes ? n : kLanes) {}
-  inline Floats load(const float* p) const {
-    float v[kLanes] = {};
-    memcpy(v, p, static_cast<size_t>(count) * sizeof(float));
-    return wasm_v128_load(v);
-  }
-  inline void store(float* p, Floats y) const {
-    float v[kLanes];
-    wasm_v128_store(v, y);
-    memcpy(p, v, static_cast<size_t>(count) * sizeof(float));
-  }
-};
+#include "some_lanes.h"
 
 }  // namespace reactnet
 
