@@ -14,7 +14,7 @@ from reactnet.data.colour import BINS, OPERATIONS, apply, color_jitter, rand_aug
 from reactnet.data.config import PLAIN, Augmentation
 from reactnet.data.crop import centre_crop, random_box, random_resized_crop, resize
 from reactnet.data.mixing import Mixing, mix, mixing_of, partners
-from reactnet.data.transforms import normal, normalize, random_shift, uniform
+from reactnet.data.transforms import normal, normalize, random_crop, random_shift, uniform
 
 RNG = np.random.default_rng(0)
 MANY = np.arange(20_000)
@@ -33,6 +33,18 @@ def test_uniform_and_normal_numbers_have_their_distributions() -> None:
     assert abs(n.var() - 1) < FIVE_SIGMA * math.sqrt(2)
     for x in (-2.0, -1.0, 0.5, 1.5):  # the share below x is the distribution's
         assert abs((n < x).mean() - 0.5 * (1 + math.erf(x / math.sqrt(2)))) < FIVE_SIGMA * 0.5
+
+
+def test_a_crop_is_one_of_an_images_squares_and_each_comes_as_often() -> None:
+    image = np.arange(30, dtype=np.uint8).reshape(6, 5, 1)
+    cropped = random_crop(np.repeat(image[None], 6000, axis=0), 4, **AT, indices=MANY[:6000])
+    squares = [image[y : y + 4, x : x + 4] for y in range(3) for x in range(2)]
+    counts = [int((cropped == square).all(axis=(1, 2, 3)).sum()) for square in squares]
+    assert sum(counts) == 6000
+    assert max(abs(count - 1000) for count in counts) < 5 * math.sqrt(1000)
+    found = augmented(IMAGES, Augmentation(random_crop=5), MEAN, STD, **AT, indices=np.arange(12))
+    kept = random_crop(IMAGES, 5, **AT, indices=np.arange(12))
+    assert torch.equal(found, normalize(kept, MEAN, STD))
 
 
 def test_a_thousand_reflected_shifts_are_crops_of_the_reflected_image() -> None:

@@ -51,6 +51,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({S + "teacher": ["phase:teacher", "file:x"], S + "teacher_weights": [1.0]}, r"teacher_weights is \[1.0\]"),
     ({S + "teacher": ["phase:teacher", "file:x"], S + "teacher_weights": [0.5, 0.6]}, "teacher_weights is"),
     ({S + "teacher_weights": [1.0]}, "teacher_weights is"),
+    ({S + "augment.random_crop": -1}, r"\[phases.student.augment\]: random_crop is -1"),
     ({S + "augment.cutout": -1}, r"\[phases.student.augment\]: cutout is -1"),
     ({"computing.precision": "int8"}, r"\[computing\]: precision is 'int8'"),
     ({"computing.compiled": True}, "unknown key 'compiled'"),

@@ -57,7 +57,7 @@ def made_up_teachers(phase: Phase, feed: Feed, checkpoint: Callable[[str], Path]
         return load_teachers(phase, feed, checkpoint)
     pair = (feed.mean, feed.std)
     with torch.random.fork_rng(devices=[]):
-        model = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(feed.image_size)), CLASSES))
+        model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(feed.image_size[2], CLASSES))
     return [Teacher(name, model, ours=pair, theirs=pair) for name in phase.teachers]
 
 

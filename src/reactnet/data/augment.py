@@ -8,7 +8,17 @@ import numpy.typing as npt
 
 from reactnet.data.colour import color_jitter, rand_augment
 from reactnet.data.config import Augmentation
-from reactnet.data.transforms import Indices, Pixels, draw, normal, normalize, random_flip, random_shift, uniform
+from reactnet.data.transforms import (
+    Indices,
+    Pixels,
+    draw,
+    normal,
+    normalize,
+    random_crop,
+    random_flip,
+    random_shift,
+    uniform,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +53,8 @@ def augmented(
         moved = random_shift(images, augment.random_shift, **at, indices=indices, fill=augment.random_shift_fill)
         chosen = uniform(**at, indices=indices, stream=_SHIFTED) < augment.random_shift_probability
         images = np.where(chosen[:, None, None, None], moved, images)
+    if augment.random_crop:
+        images = random_crop(images, augment.random_crop, **at, indices=indices)
     if augment.random_flip:
         images = random_flip(images, **at, indices=indices)
     if augment.rand_augment is not None:

@@ -68,7 +68,9 @@ class Augmentation:
 
     `random_resized_crop` takes a piece of such a share of the area; without it, an image file is prepared as for
     evaluation. Then `random_shift` pads by so many pixels and crops back, with a probability, where a pixel is a large
-    part of the image; `random_flip` mirrors half of the images; `rand_augment` is (operations, magnitude of 0 to 30);
+    part of the image; `random_crop` keeps a square of such a side at a random place, so that a network without a fixed
+    size trains on smaller maps at less cost, and is measured on whole images; `random_flip` mirrors half of the images;
+    `rand_augment` is (operations, magnitude of 0 to 30);
     `color_jitter` changes brightness, contrast and saturation by up to such a share; `lighting` adds the principal
     colours of ImageNet with such a deviation, and with `lighting_as_released` next to nothing, as the published code
     does; `cutout` blanks a square of such a side. Of a batch: `mixup` and `cutmix` are the concentration of their Beta
@@ -79,6 +81,7 @@ class Augmentation:
     random_shift: int = 0
     random_shift_probability: float = 1.0
     random_shift_fill: Literal["zero", "reflect"] = "zero"
+    random_crop: int = 0
     random_flip: bool = False
     rand_augment: tuple[int, int] | None = None
     color_jitter: tuple[float, float, float] | None = None
@@ -97,6 +100,8 @@ class Augmentation:
                 yield "random_resized_crop", [low, high], "give the least and the largest share of the area, up to 1"
         if not 0 <= self.random_shift <= 64:
             yield "random_shift", self.random_shift, "give the pixels to pad by, up to 64"
+        if not 0 <= self.random_crop <= 4096:
+            yield "random_crop", self.random_crop, "give the side of the square in pixels, up to 4096"
         for key in ("random_shift_probability", "until"):
             if not 0 <= getattr(self, key) <= 1:
                 yield key, getattr(self, key), "give a number from 0 to 1"

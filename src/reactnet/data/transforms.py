@@ -17,7 +17,7 @@ Pixels = npt.NDArray[np.uint8]
 Indices = npt.ArrayLike
 
 # One stream a kind of draw: a new augmentation does not disturb the others. Those of other files count from a hundred.
-_SHIFT_Y, _SHIFT_X, _FLIP = 0, 1, 2
+_SHIFT_Y, _SHIFT_X, _FLIP, _CROP_Y, _CROP_X = 0, 1, 2, 3, 4
 
 
 def draw(bound: int, *, seed: int, epoch: int, indices: Indices, stream: int) -> npt.NDArray[np.int64]:
@@ -74,6 +74,21 @@ def random_shift(
     for i in range(n):  # a copy of rows each: several times faster than one gather of every pixel
         shifted[i] = padded[i, top[i] : top[i] + height, left[i] : left[i] + width]
     return shifted
+
+
+def random_crop(images: Pixels, side: int, *, seed: int, epoch: int, indices: Indices) -> Pixels:
+    """The square of `side` pixels at a random place of each image.
+
+    Shape: (N, H, W, C) -> (N, side, side, C), a new array; H and W are at least `side`.
+    """
+    n, height, width, channels = images.shape
+    assert side <= min(height, width)
+    top = draw(height - side + 1, seed=seed, epoch=epoch, indices=indices, stream=_CROP_Y)
+    left = draw(width - side + 1, seed=seed, epoch=epoch, indices=indices, stream=_CROP_X)
+    cropped = np.empty((n, side, side, channels), dtype=images.dtype)
+    for i in range(n):
+        cropped[i] = images[i, top[i] : top[i] + side, left[i] : left[i] + side]
+    return cropped
 
 
 def random_flip(images: Pixels, *, seed: int, epoch: int, indices: Indices) -> Pixels:

@@ -78,7 +78,7 @@ def train(
     root = None if data_root is None else Path(data_root)
     with processes(device) as (world, where):
         feed = open_feed(recipe.data, root, on_bad_image=on_bad_image, workers=workers)
-        check_image_size(recipe.model, feed.image_size)
+        _check_image_sizes(recipe, feed)
         _check_same(world, recipe, feed)
         with (
             _folder(out, recipe, world) as folder,
@@ -93,6 +93,21 @@ def train(
         if world.main:
             tell(RunEnd(out, trained=trained))
     return out
+
+
+def _check_image_sizes(recipe: Recipe, feed: Feed) -> None:
+    """Raise ReactnetError unless the model takes the set's images, and the squares that phases keep of them."""
+    height, width, channels = feed.image_size
+    check_image_size(recipe.model, feed.image_size)
+    for name, phase in recipe.phases.items():
+        side = phase.augment.random_crop
+        if side > min(height, width):
+            raise ReactnetError(
+                f"phase {name}: random_crop is {side}, the images are {height}x{width}",
+                hint=f"give a side of at most {min(height, width)}",
+            )
+        if side:
+            check_image_size(recipe.model, (side, side, channels))
 
 
 def _check_same(world: World, recipe: Recipe, feed: Feed) -> None:
