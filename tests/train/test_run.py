@@ -329,3 +329,28 @@ def test_an_unknown_device_is_an_error(make_recipe: Make, tmp_path: Path) -> Non
     with pytest.raises(ReactnetError, match="device 'abacus'"):
         train(make_recipe(), tmp_path / "run", device="abacus")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_phase_trains_on_squares_of_the_images_and_is_measured_on_whole_ones(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    forward = Step.run
+
+    def watched(self: Step, batch: Any, *given: Any) -> Any:
+        seen.append(tuple(batch.images.shape[2:]))
+        return forward(self, batch, *given)
+
+    monkeypatch.setattr(Step, "run", watched)
+    crop = {"phases.student.augment.random_crop": 5, "phases.student.recalibrate": 8}
+    folder = train(make_recipe(crop), tmp_path / "run")
+    assert seen == [(8, 8)] * 4 + [(5, 5)] * 4
+    assert load_model(folder).reactnet.image_size == (8, 8, 1)
+
+
+def test_squares_that_the_images_or_the_model_are_too_small_for_are_refused(make_recipe: Make, tmp_path: Path) -> None:
+    for side, problem in ((9, "phase student: random_crop is 9, the images are 8x8"), (1, "1x1x1 is too small")):
+        with pytest.raises(ReactnetError, match=problem) as caught:
+            train(make_recipe({"phases.student.augment.random_crop": side}), tmp_path / "run")
+        assert caught.value.hint
+    assert not (tmp_path / "run").exists()
