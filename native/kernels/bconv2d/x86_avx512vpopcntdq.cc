@@ -38,6 +38,10 @@ struct Row {
   int64_t pixel;         // of the row's first output
   const int32_t* boxes;  // of the row
   int32_t tap_channels;  // products of a column of the window
+  int32_t* counts;       // kCounts registers, for the pixels from `waiting` on
+  int64_t waiting;
+  int64_t whole[2];  // pixels from the first to before the second have all columns of the window inside
+  FinishRun finish_run;
 };
 
 // A tile of it: pixel words [0, before) have no first pixel, [before, after) all, [after, row_words) no last one.
@@ -45,8 +49,6 @@ struct Tile {
   int64_t ow;
   int64_t at;  // u32 from Row::words to the first pixel's window; may be negative, where it begins outside
   int64_t before, after;
-  int32_t taps[2];  // columns inside: of the first pixel, of the last; all between have all
-  const int32_t* constants[3];
 };
 
 // Pair words [0, count) of the pixels [kFirst, kLast) of a tile; `in` is where pixel kFirst has them.
@@ -73,42 +75,15 @@ inline __attribute__((always_inline)) void count_run(const uint32_t* in, int64_t
   }
 }
 
-// Register kN of each pixel, and those behind it. Indices that the compiler knows keep the sums in registers.
-template <int kN, int kPixels, int kRegisters>
-inline __attribute__((always_inline)) void finish_registers(const BConv2dArgs& args, const Row& row, const Tile& tile,
-                                                            const __m512i (&base)[kPixels],
-                                                            const __m512i (&sums)[kPixels][kRegisters],
-                                                            uint64_t (&words)[kPixels]) {
-  const int64_t o = row.first + kN * kLanes;
-  if (o >= args.shape.outputs) {
-    return;
-  }
-  __m512i acc[kPixels];
-  for (int m = 0; m < kPixels; ++m) {
-    const int32_t* constants = tile.constants[m == 0 ? 0 : m == kPixels - 1 ? 2 : 1];
-    const __m512i all = _mm512_add_epi32(base[m], _mm512_loadu_si512(constants + kN * kLanes));
-    acc[m] = _mm512_sub_epi32(all, _mm512_slli_epi32(sums[m][kN], 2));
-  }
-  finish_lanes<kPixels>(args, row.pixel + tile.ow, o, kN * kLanes, acc, words);
-  if constexpr (kN + 1 < kRegisters) {
-    finish_registers<kN + 1>(args, row, tile, base, sums, words);
-  }
-}
-
+// Leaves the counts of a tile for the epilogue.
 template <int kPixels, int kRegisters>
 inline __attribute__((always_inline)) void finish(const Row& row, const Tile& tile,
                                                   const __m512i (&sums)[kPixels][kRegisters]) {
-  const BConv2dArgs args = *row.args;  // a copy that no store can change
-  const int32_t kernel_w = static_cast<int32_t>(args.shape.window.kernel_w);
-  __m512i base[kPixels];
+  int32_t* counts = row.counts + (tile.ow - row.waiting) * kRegisters * kLanes;
   for (int m = 0; m < kPixels; ++m) {
-    const int32_t taps = m == 0 ? tile.taps[0] : m == kPixels - 1 ? tile.taps[1] : kernel_w;
-    base[m] = _mm512_set1_epi32(taps * row.tap_channels - 2 * row.boxes[tile.ow + m]);
-  }
-  uint64_t words[kPixels] = {};
-  finish_registers<0>(args, row, tile, base, sums, words);
-  for (int m = 0; args.out_bits != nullptr && m < kPixels; ++m) {
-    store_bits(args, row.pixel + tile.ow + m, row.first, kRegisters * kLanes, words[m]);
+    for (int n = 0; n < kRegisters; ++n) {
+      _mm512_store_si512(counts + (m * kRegisters + n) * kLanes, sums[m][n]);
+    }
   }
 }
 
@@ -180,23 +155,41 @@ Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
   return {{8, 3, 1}, {main_tile<8, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
 }
 
-// The constants of the block from `first` on for the taps inside; kept as long as they stay the same.
-const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t first, Taps kh, Taps kw, Constants& c) {
+// The constants of the block for the taps inside; kept as long as they stay the same.
+const int32_t* constants_for(const Row& row, Taps kh, Taps kw, Constants& c) {
   if (c.kh.begin == kh.begin && c.kh.end == kh.end && c.kw.begin == kw.begin && c.kw.end == kw.end) {
     return c.sum;
   }
   c.kh = kh;
   c.kw = kw;
-  const int32_t* constant = constants_of(args.packed, l) + first;
-  const auto table = [&](int64_t i, int64_t j) {
-    return constant + (1 + i * (args.shape.window.kernel_w + 1) + j) * l.lanes;
-  };
+  const Layout& l = *row.layout;
+  const int64_t kernel_w = row.args->shape.window.kernel_w;
+  const int32_t* constant = constants_of(row.args->packed, l) + row.first;
+  const auto table = [&](int64_t i, int64_t j) { return constant + (1 + i * (kernel_w + 1) + j) * l.lanes; };
   const int32_t* corners[4] = {table(kh.begin, kw.begin), table(kh.begin, kw.end), table(kh.end, kw.begin),
                                table(kh.end, kw.end)};
+  const int32_t products = static_cast<int32_t>(l.neighbours ? kernel_w : kw.end - kw.begin) * row.tap_channels;
   for (int64_t i = 0; i < l.registers * kLanes; ++i) {
-    c.sum[i] = constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
+    c.sum[i] = products + constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
   }
   return c.sum;
+}
+
+// Finishes the pixels that wait, before `end`.
+void finish_waiting(Row& row, int64_t end, Taps kh, Constants (&constants)[3]) {
+  const BConv2dArgs& args = *row.args;
+  const int64_t pixel_counts = row.layout->registers * kLanes;
+  for (int64_t ow = row.waiting; ow < end;) {
+    const bool whole = ow >= row.whole[0] && ow < row.whole[1];
+    const int64_t last = !whole ? ow + 1 : end < row.whole[1] ? end : row.whole[1];
+    const Taps kw = inside_columns(args.shape.window, ow);
+    Constants& kept = constants[whole ? 1 : ow < row.whole[0] ? 0 : 2];
+    const int32_t* counts = row.counts + (ow - row.waiting) * pixel_counts;
+    const int32_t* sums = constants_for(row, kh, kw, kept);
+    row.finish_run(args, {row.first, row.pixel + ow, last - ow, counts, row.boxes + ow, sums});
+    ow = last;
+  }
+  row.waiting = end;
 }
 
 // Whether the taps of a tile fit the runs and constants of run_tile: only its first pixel may lack taps on the left,
@@ -208,10 +201,11 @@ bool fits(const Window& w, int64_t ow, int64_t pixels) {
                          inside_columns(w, ow + 1).begin == 0 && inside_columns(w, ow + pixels - 2).end == w.kernel_w);
 }
 
-void run_row(const Row& row, const Tiles& tiles, Taps kh, Constants (&constants)[3]) {
-  const BConv2dArgs& args = *row.args;
+void run_row(Row& row, const Tiles& tiles, Taps kh, Constants (&constants)[3]) {
   const Layout& l = *row.layout;
-  const Window& w = args.shape.window;
+  const Window& w = row.args->shape.window;
+  const int64_t most = kCounts / l.registers;  // pixels that can wait
+  row.waiting = 0;
   for (int64_t ow = 0; ow < w.out_width;) {
     int size = 0;
     while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
@@ -220,20 +214,19 @@ void run_row(const Row& row, const Tiles& tiles, Taps kh, Constants (&constants)
     const int64_t pixels = tiles.pixels[size];
     const Taps first = inside_columns(w, ow);
     const Taps last = inside_columns(w, ow + pixels - 1);
-    Tile tile = {ow, ow * row.pixel_step, 0, l.row_words, {}, {}};
+    if (ow + pixels - row.waiting > most) {
+      finish_waiting(row, ow, kh, constants);
+    }
+    Tile tile = {ow, ow * row.pixel_step, 0, l.row_words};
     if (!l.neighbours) {
       tile.at -= 2 * w.padding_w * l.pixel_words;
       tile.before = first.begin * l.pixel_words;
       tile.after = last.end * l.pixel_words;
     }
-    tile.taps[0] = static_cast<int32_t>(l.neighbours ? w.kernel_w : first.end - first.begin);
-    tile.taps[1] = static_cast<int32_t>(l.neighbours ? w.kernel_w : last.end - last.begin);
-    tile.constants[0] = constants_for(args, l, row.first, kh, first, constants[0]);
-    tile.constants[1] = constants_for(args, l, row.first, kh, {0, w.kernel_w}, constants[1]);
-    tile.constants[2] = constants_for(args, l, row.first, kh, last, constants[2]);
     tiles.run[size](row, tile);
     ow += pixels;
   }
+  finish_waiting(row, w.out_width, kh, constants);
 }
 
 // Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
@@ -246,7 +239,14 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   for (Constants& c : constants) {
     c.kh = {-1, -1};
   }
+  alignas(64) int32_t counts[kCounts * kLanes];
   Row row = {};
+  row.counts = counts;
+  row.whole[0] = (w.padding_w + w.stride_w - 1) / w.stride_w;
+  const int64_t room = w.width + w.padding_w - w.kernel_w;
+  row.whole[1] = room < 0 ? 0 : room / w.stride_w + 1;
+  row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
+  row.finish_run = l.registers == 4 ? finish_run_for<4>(args) : finish_run_for<2>(args);
   row.args = &args;
   row.layout = &l;
   row.row_step = 2 * l.width * l.pixel_words;
