@@ -8,11 +8,17 @@
 namespace reactnet {
 namespace {
 
-// Places in the scratch memory, for chunks of `out_rows` rows of outputs.
+// Where a pair word of a window is: u32 from the window's first to its a1 and to its p.
+struct Place {
+  int64_t a, p;
+};
+
+// Where things are in the scratch memory, for chunks of `out_rows` rows of outputs.
 struct Planes {
   int64_t out_rows;
   int64_t in_rows;   // that they read at most
   uint64_t* words;   // in_rows x l.width x l.pixel_words
+  Place* places;     // of a window
   int32_t* boxes;    // out_rows x out_width: ones of the p of a window
   int32_t* ones;     // of a pixel: in_rows x l.width; of the neighbours' planes, three numbers a pixel
   int32_t* columns;  // sums over a window's rows, with a border of zeros
@@ -34,13 +40,27 @@ Planes planes_of(const BConv2dShape& s, const Layout& l, void* scratch) {
   const int64_t boxes = out_rows * w.out_width;
   const int64_t counts = p.in_rows * l.width * (l.neighbours ? kNeighbourPlanes : 1);
   const int64_t columns = (w.out_width - 1) * w.stride_w + w.kernel_w;
-  p.bytes = static_cast<uint64_t>(words * 8 + (boxes + counts + columns) * 4);
+  const int64_t places = l.rows * l.row_words;
+  p.bytes =
+      static_cast<uint64_t>(words * 8 + (boxes + counts + columns) * 4) + sizeof(Place) * static_cast<uint64_t>(places);
   if (scratch != nullptr) {
-    p.boxes = reinterpret_cast<int32_t*>(p.words + words);
+    p.places = reinterpret_cast<Place*>(p.words + words);
+    p.boxes = reinterpret_cast<int32_t*>(p.places + places);
     p.ones = p.boxes + boxes;
     p.columns = p.ones + counts;
   }
   return p;
+}
+
+void list_places(const Layout& l, const Planes& p) {
+  for (int64_t r = 0; r < l.rows; ++r) {
+    for (int64_t i = 0; i < l.row_words; ++i) {
+      const int64_t a =
+          2 * (l.neighbours ? (kTapOfPair[r][0][0] * l.width + kTapOfPair[r][0][1]) * kNeighbourPlanes + kPlaneOfPair[r]
+                            : r * l.width * l.pixel_words + i);
+      p.places[r * l.row_words + i] = {a, a + 1};
+    }
+  }
 }
 
 // Eight words of a1 and a2 become words of a1 and p; lanes that are not wanted are zeros.

@@ -5,8 +5,9 @@
 // instructions: vpxord, vpternlogd, vpopcntd, vpaddd. A register holds 32 channels of sixteen outputs, and the half
 // words of a pixel are broadcast against it: no sum across lanes, no narrowing.
 //
-// A tile is kPixels pixels of a row against kRegisters registers of outputs, its sums stay in registers. Taps outside
-// of the map are skipped: whole rows of the window, and of the first and last pixel of a tile the columns.
+// A tile is kPixels pixels of a row against kRegisters registers of outputs, its sums stay in registers. A window is a
+// list of places, counted in one loop. Taps outside of the map are skipped: whole rows of the window, and of the first
+// and last pixel of a tile the columns.
 #include "bconv2d/x86_avx512_epilogue.h"
 #include "bconv2d/x86_avx512_layout.h"
 #include "bconv2d/x86_avx512_planes.h"
@@ -29,10 +30,11 @@ struct Constants {
 struct Row {
   const BConv2dArgs* args;
   const Layout* layout;
-  const uint32_t* words;   // the planes, from row kh.begin of the window on
-  int64_t row_step;        // u32 from row to row
+  const uint32_t* words;   // the planes
+  int64_t at;              // u32 from them to the window of the row's first output; negative if it begins outside
   int64_t pixel_step;      // u32 from output to output
-  const uint32_t* weight;  // of row kh.begin
+  const Place* places;     // of the rows of the window that are inside
+  const uint32_t* weight;  // of the first place
   int64_t rows;
   int64_t first;         // output
   int64_t pixel;         // of the row's first output
@@ -44,34 +46,63 @@ struct Row {
   FinishRun finish_run;
 };
 
-// A tile of it: pixel words [0, before) have no first pixel, [before, after) all, [after, row_words) no last one.
+// A tile of it. Of each of `rows` runs of the places, [0, before) have no first pixel, [before, after) all, and
+// [after, row_words) no last one; where all pixels have all places that is one run.
 struct Tile {
   int64_t ow;
-  int64_t at;  // u32 from Row::words to the first pixel's window; may be negative, where it begins outside
-  int64_t before, after;
+  int64_t rows, row_words, before, after;
 };
 
-// Pair words [0, count) of the pixels [kFirst, kLast) of a tile; `in` is where pixel kFirst has them.
-template <int kPixels, int kRegisters, int kFirst, int kLast, int kStep>
-inline __attribute__((always_inline)) void count_run(const uint32_t* in, int64_t step, const uint32_t* weight,
-                                                     int64_t count, __m512i (&sums)[kPixels][kRegisters]) {
-  step = kStep != 0 ? kStep : step;
-  for (const uint32_t* end = in + 2 * count; in != end; in += 2, weight += 2 * kRegisters * kLanes) {
+template <int kIndex>
+struct At {
+  static constexpr int i = kIndex;
+};
+
+// f(At<kFirst>()) to f(At<kLast - 1>()). GCC keeps an array in registers if it knows each index before it unrolls
+// loops.
+template <int kFirst, int kLast, class F>
+inline __attribute__((always_inline)) void each(const F& f) {
+  if constexpr (kFirst < kLast) {
+    f(At<kFirst>());
+    each<kFirst + 1, kLast>(f);
+  }
+}
+
+// sum + more. GCC 12 puts sums that live from loop to loop anywhere and then moves them: a third of the instructions.
+inline __attribute__((always_inline)) __m512i add_to(__m512i sum, __m512i more) {
+#ifdef __AVX512F__  // not under SIMDe
+  asm("vpaddd %1, %0, %0" : "+v"(sum) : "v"(more));
+  return sum;
+#else
+  return _mm512_add_epi32(sum, more);
+#endif
+}
+
+// `count` places for the pixels [kFirst, kLast) of a tile; `at` is the u32 from the planes to the window of kFirst.
+template <int kPixels, int kRegisters, int kFirst, int kLast>
+inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at, const Place* places,
+                                                     const uint32_t* weight, int64_t count,
+                                                     __m512i (&sums)[kPixels][kRegisters]) {
+  const int64_t step = row.pixel_step;
+  const uint32_t* words = row.words;
+  for (const Place* end = places + count; places != end; ++places, weight += 2 * kRegisters * kLanes) {
+    const uint32_t* in = words + (at + places->a);
+    const uint32_t* in_p = words + (at + places->p);
     __m512i w[kRegisters];
     __m512i q[kRegisters];
-    for (int n = 0; n < kRegisters; ++n) {
-      w[n] = _mm512_load_si512(weight + 2 * n * kLanes);
-      q[n] = _mm512_load_si512(weight + (2 * n + 1) * kLanes);
-    }
-    for (int m = kFirst; m < kLast; ++m) {
-      const __m512i a = _mm512_set1_epi32(static_cast<int>(in[(m - kFirst) * step]));
-      const __m512i p = _mm512_set1_epi32(static_cast<int>(in[(m - kFirst) * step + 1]));
-      for (int n = 0; n < kRegisters; ++n) {
-        const __m512i d = _mm512_xor_si512(a, w[n]);
-        const __m512i b = _mm512_ternarylogic_epi32(d, q[n], p, kSecondOrFirst);
-        sums[m][n] = _mm512_add_epi32(sums[m][n], _mm512_popcnt_epi32(b));
-      }
-    }
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+      w[n.i] = _mm512_load_si512(weight + 2 * n.i * kLanes);
+      q[n.i] = _mm512_load_si512(weight + (2 * n.i + 1) * kLanes);
+    });
+    each<kFirst, kLast>([&](auto m) __attribute__((always_inline)) {
+      const __m512i a = _mm512_set1_epi32(static_cast<int>(in[(m.i - kFirst) * step]));
+      const __m512i p = _mm512_set1_epi32(static_cast<int>(in_p[(m.i - kFirst) * step]));
+      each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+        const __m512i d = _mm512_xor_si512(a, w[n.i]);
+        const __m512i b = _mm512_ternarylogic_epi32(d, q[n.i], p, kSecondOrFirst);
+        sums[m.i][n.i] = add_to(sums[m.i][n.i], _mm512_popcnt_epi32(b));
+      });
+    });
   }
 }
 
@@ -80,63 +111,38 @@ template <int kPixels, int kRegisters>
 inline __attribute__((always_inline)) void finish(const Row& row, const Tile& tile,
                                                   const __m512i (&sums)[kPixels][kRegisters]) {
   int32_t* counts = row.counts + (tile.ow - row.waiting) * kRegisters * kLanes;
-  for (int m = 0; m < kPixels; ++m) {
-    for (int n = 0; n < kRegisters; ++n) {
-      _mm512_store_si512(counts + (m * kRegisters + n) * kLanes, sums[m][n]);
-    }
-  }
+  each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+      _mm512_store_si512(counts + (m.i * kRegisters + n.i) * kLanes, sums[m.i][n.i]);
+    });
+  });
 }
 
-template <int kPixels, int kRegisters, int kStep>
+template <int kPixels, int kRegisters>
 void run_tile(const Row& row, const Tile& tile) {
-  const Layout& l = *row.layout;
-  const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a pair word
-  const int64_t step = kStep != 0 ? kStep : row.pixel_step;
+  const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a place
+  const int64_t at = row.at + tile.ow * row.pixel_step;
   __m512i sums[kPixels][kRegisters];
-  for (int m = 0; m < kPixels; ++m) {
-    for (int n = 0; n < kRegisters; ++n) {
-      sums[m][n] = _mm512_setzero_si512();
-    }
-  }
+  each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) { sums[m.i][n.i] = _mm512_setzero_si512(); });
+  });
+  const Place* places = row.places;
   const uint32_t* weight = row.weight;
-  for (int64_t r = 0; r < row.rows; ++r, weight += l.row_words * word) {
-    const int64_t at =
-        tile.at +
-        (l.neighbours ? 2 * ((kTapOfPair[r][0][0] * l.width + kTapOfPair[r][0][1]) * kNeighbourPlanes + kPlaneOfPair[r])
-                      : r * row.row_step);
+  for (int64_t r = 0; r < tile.rows; ++r, places += tile.row_words, weight += tile.row_words * word) {
     if constexpr (kPixels > 1) {
-      count_run<kPixels, kRegisters, 1, kPixels, kStep>(row.words + (at + step), step, weight, tile.before, sums);
+      count_run<kPixels, kRegisters, 1, kPixels>(row, at + row.pixel_step, places, weight, tile.before, sums);
     }
-    count_run<kPixels, kRegisters, 0, kPixels, kStep>(row.words + (at + 2 * tile.before), step,
-                                                      weight + tile.before * word, tile.after - tile.before, sums);
+    count_run<kPixels, kRegisters, 0, kPixels>(row, at, places + tile.before, weight + tile.before * word,
+                                               tile.after - tile.before, sums);
     if constexpr (kPixels > 1) {
-      count_run<kPixels, kRegisters, 0, kPixels - 1, kStep>(row.words + (at + 2 * tile.after), step,
-                                                            weight + tile.after * word, l.row_words - tile.after, sums);
+      count_run<kPixels, kRegisters, 0, kPixels - 1>(row, at, places + tile.after, weight + tile.after * word,
+                                                     tile.row_words - tile.after, sums);
     }
   }
   finish<kPixels, kRegisters>(row, tile, sums);
 }
 
 using RunTile = void (*)(const Row&, const Tile&);
-
-// The tile that a row is cut into, the steps from pixel to pixel of common layers built in.
-template <int kPixels, int kRegisters>
-RunTile main_tile(int64_t pixel_step) {
-  switch (pixel_step) {
-    case 2:
-      return run_tile<kPixels, kRegisters, 2>;
-    case 4:
-      return run_tile<kPixels, kRegisters, 4>;
-    case 8:
-      return run_tile<kPixels, kRegisters, 8>;
-    case 16:
-      return run_tile<kPixels, kRegisters, 16>;
-    case 32:
-      return run_tile<kPixels, kRegisters, 32>;
-    default:
-      return run_tile<kPixels, kRegisters, 0>;
-  }
-}
 
 // Tiles of a row, largest first, the last of one pixel.
 struct Tiles {
@@ -145,14 +151,13 @@ struct Tiles {
 };
 
 Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
-  const int64_t step = 2 * l.pixel_words * s.window.stride_w;
   if (l.registers == 4) {
-    return {{4, 2, 1}, {main_tile<4, 4>(step), run_tile<2, 4, 0>, run_tile<1, 4, 0>}};
+    return {{4, 2, 1}, {run_tile<4, 4>, run_tile<2, 4>, run_tile<1, 4>}};
   }
   if (s.window.out_width % 7 == 0) {
-    return {{7, 3, 1}, {main_tile<7, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
+    return {{7, 3, 1}, {run_tile<7, 2>, run_tile<3, 2>, run_tile<1, 2>}};
   }
-  return {{8, 3, 1}, {main_tile<8, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
+  return {{8, 3, 1}, {run_tile<8, 2>, run_tile<3, 2>, run_tile<1, 2>}};
 }
 
 // The constants of the block for the taps inside; kept as long as they stay the same.
@@ -201,29 +206,40 @@ bool fits(const Window& w, int64_t ow, int64_t pixels) {
                          inside_columns(w, ow + 1).begin == 0 && inside_columns(w, ow + pixels - 2).end == w.kernel_w);
 }
 
+// The largest tile at `ow`: its place in Tiles.
+int largest_tile(const Window& w, const Tiles& tiles, int64_t ow) {
+  int size = 0;
+  while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
+    ++size;
+  }
+  return size;
+}
+
+// A tile some of whose windows lack columns.
+Tile edge_tile(const Row& row, int64_t ow, int64_t pixels) {
+  const Layout& l = *row.layout;
+  const Window& w = row.args->shape.window;
+  if (l.neighbours) {
+    return {ow, row.rows, l.row_words, 0, l.row_words};
+  }
+  return {ow, row.rows, l.row_words, inside_columns(w, ow).begin * l.pixel_words,
+          inside_columns(w, ow + pixels - 1).end * l.pixel_words};
+}
+
 void run_row(Row& row, const Tiles& tiles, Taps kh, Constants (&constants)[3]) {
   const Layout& l = *row.layout;
   const Window& w = row.args->shape.window;
+  const int64_t words = row.rows * l.row_words;
   const int64_t most = kCounts / l.registers;  // pixels that can wait
   row.waiting = 0;
   for (int64_t ow = 0; ow < w.out_width;) {
-    int size = 0;
-    while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
-      ++size;
-    }
+    const bool whole = ow >= row.whole[0] && ow + tiles.pixels[0] <= row.whole[1];
+    const int size = whole ? 0 : largest_tile(w, tiles, ow);
     const int64_t pixels = tiles.pixels[size];
-    const Taps first = inside_columns(w, ow);
-    const Taps last = inside_columns(w, ow + pixels - 1);
     if (ow + pixels - row.waiting > most) {
       finish_waiting(row, ow, kh, constants);
     }
-    Tile tile = {ow, ow * row.pixel_step, 0, l.row_words};
-    if (!l.neighbours) {
-      tile.at -= 2 * w.padding_w * l.pixel_words;
-      tile.before = first.begin * l.pixel_words;
-      tile.after = last.end * l.pixel_words;
-    }
-    tiles.run[size](row, tile);
+    tiles.run[size](row, whole ? Tile{ow, 1, words, 0, words} : edge_tile(row, ow, pixels));
     ow += pixels;
   }
   finish_waiting(row, w.out_width, kh, constants);
@@ -234,7 +250,6 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
                int64_t begin, int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
-  const uint32_t* words = reinterpret_cast<const uint32_t*>(planes.words);
   Constants constants[3];
   for (Constants& c : constants) {
     c.kh = {-1, -1};
@@ -248,15 +263,17 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
   row.finish_run = l.registers == 4 ? finish_run_for<4>(args) : finish_run_for<2>(args);
   row.args = &args;
-  row.layout = &l;
-  row.row_step = 2 * l.width * l.pixel_words;
+  row.words = reinterpret_cast<const uint32_t*>(planes.words);
   row.pixel_step = 2 * l.pixel_words * w.stride_w;
+  row.layout = &l;
   row.first = block * l.registers * kLanes;
   for (int64_t oh = begin; oh < end; ++oh) {
     const Taps kh = inside_rows(w, oh);
-    const int64_t y = oh * w.stride_h - w.padding_h - top + (l.neighbours ? 0 : kh.begin);
-    row.words = words + (kh.begin < kh.end || l.neighbours ? y * row.row_step : 0);
-    row.weight = weight + (l.neighbours ? 0 : kh.begin * l.row_words * l.registers * 2 * kLanes);
+    const int64_t skipped = l.neighbours ? 0 : kh.begin * l.row_words;
+    row.at = (oh * w.stride_h - w.padding_h - top) * 2 * l.width * l.pixel_words;
+    row.at -= l.neighbours ? 0 : 2 * w.padding_w * l.pixel_words;
+    row.places = planes.places + skipped;
+    row.weight = weight + skipped * l.registers * 2 * kLanes;
     row.rows = l.neighbours ? kNeighbourRows : kh.end - kh.begin;
     row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : row.rows) * args.shape.channels);
     row.pixel = oh * w.out_width;
@@ -269,6 +286,7 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
   const Tiles tiles = tiles_of(args.shape, l);
+  list_places(l, planes);
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
     const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
     const int64_t top = make_planes(args, l, planes, oh, last);
