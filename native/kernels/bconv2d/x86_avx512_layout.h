@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kLanes = 16;              // outputs of a register
 constexpr int64_t kPlaneBytes = 64 * 1024;  // of pair words of a few rows, if one row of outputs needs no more
-constexpr int64_t kNeighbourPlanes = 3;     // pair words of a pixel whose partner is right, below, nobody
+constexpr int64_t kNeighbourPlanes = 3;     // of half words: a1, which is p where there is no partner, p right, p below
 constexpr int64_t kNeighbourRows = 5;       // pairs of a window of 3x3
 constexpr int64_t kTapOfPair[5][2][2] = {   // (kh, kw) of both; the last has no partner
     {{0, 0}, {0, 1}},
@@ -25,7 +25,7 @@ constexpr int64_t kTapOfPair[5][2][2] = {   // (kh, kw) of both; the last has no
     {{2, 0}, {2, 1}},
     {{0, 2}, {1, 2}},
     {{2, 2}, {2, 2}}};
-constexpr int64_t kPlaneOfPair[5] = {0, 0, 0, 1, 2};
+constexpr int64_t kPlaneOfPair[5] = {1, 1, 1, 2, 0};  // where its p is
 
 struct Layout {
   bool neighbours;    // taps are paired, and the planes have a border of zeros
@@ -33,7 +33,8 @@ struct Layout {
   int64_t blocks;
   int64_t rows;         // runs of pair words in a window: kernel_h, or the five pairs
   int64_t row_words;    // pair words of such a run
-  int64_t pixel_words;  // pair words of a pixel in the planes
+  int64_t pixel_words;  // pair words of a pixel
+  int64_t pixel_step;   // u32 from pixel to pixel in the planes
   int64_t width;        // of the planes
   int64_t block_words;  // u32 of the weights of a block
   int64_t lanes;        // outputs rounded up to blocks
@@ -46,7 +47,8 @@ Layout layout_of(const BConv2dShape& s) {
   l.registers = s.outputs % 64 == 0 && w.out_width >= 28 && w.out_width % 4 == 0 ? 4 : 2;
   l.blocks = (s.outputs + l.registers * kLanes - 1) / (l.registers * kLanes);
   l.rows = l.neighbours ? kNeighbourRows : w.kernel_h;
-  l.pixel_words = l.neighbours ? kNeighbourPlanes : (s.channels + 63) / 64;
+  l.pixel_words = (s.channels + 63) / 64;
+  l.pixel_step = l.neighbours ? 1 : 2 * l.pixel_words;
   l.row_words = l.neighbours ? 1 : w.kernel_w * l.pixel_words;
   l.width = l.neighbours ? (w.out_width - 1) * w.stride_w + w.kernel_w : w.width;
   l.block_words = l.rows * l.row_words * l.registers * 2 * kLanes;

@@ -263,15 +263,15 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
   row.finish_run = l.registers == 4 ? finish_run_for<4>(args) : finish_run_for<2>(args);
   row.args = &args;
-  row.words = reinterpret_cast<const uint32_t*>(planes.words);
-  row.pixel_step = 2 * l.pixel_words * w.stride_w;
   row.layout = &l;
+  row.words = planes.words;
+  row.pixel_step = l.pixel_step * w.stride_w;
   row.first = block * l.registers * kLanes;
   for (int64_t oh = begin; oh < end; ++oh) {
     const Taps kh = inside_rows(w, oh);
     const int64_t skipped = l.neighbours ? 0 : kh.begin * l.row_words;
-    row.at = (oh * w.stride_h - w.padding_h - top) * 2 * l.width * l.pixel_words;
-    row.at -= l.neighbours ? 0 : 2 * w.padding_w * l.pixel_words;
+    row.at = (oh * w.stride_h - w.padding_h - top) * l.width * l.pixel_step;
+    row.at -= l.neighbours ? 0 : w.padding_w * l.pixel_step;
     row.places = planes.places + skipped;
     row.weight = weight + skipped * l.registers * 2 * kLanes;
     row.rows = l.neighbours ? kNeighbourRows : kh.end - kh.begin;
