@@ -1,4 +1,6 @@
 // bconv2d: scalar.cc against an oracle that counts in integers, a bit at a time; every other kernel against scalar.cc.
+#include <cfloat>
+#include <cmath>
 #include <vector>
 
 #include "bconv2d/bconv2d.h"
@@ -29,6 +31,7 @@ std::vector<const BConv2dKernel*> kernels_here() {
 
 // Which optional steps a case has, one bit each.
 enum Steps : unsigned { kScale = 1, kShortcut = 2, kSlope = 4, kShiftOut = 8, kReal = 16, kBits = 32, kInPlace = 64 };
+constexpr unsigned kInfinite = 128;  // with shortcuts and shifts of signs that are infinite, or no numbers
 
 struct Case {
   BConv2dShape shape;
@@ -67,6 +70,16 @@ struct Data {
     fill_bits(in, c.shape.channels, random);
     fill_bits(weight, c.shape.channels / c.shape.groups, random);
     for (Guarded<float>* reals : {&scale, &shift, &slope, &shift_out, &next_shift, &shortcut}) random.fill(*reals);
+    if (c.steps & kInfinite) {
+      for (Guarded<float>* reals : {&next_shift, &shortcut}) fill_infinite(*reals, random);
+    }
+  }
+
+  static void fill_infinite(Guarded<float>& out, Random& random) {
+    static const float kValues[] = {HUGE_VALF, -HUGE_VALF, NAN, FLT_MAX, -FLT_MAX};
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (random.coin()) out[i] = random.pick(kValues);
+    }
   }
 
   // Random words, or now and then all ones or all zeros: the largest sums. Tail bits are 0.
@@ -233,6 +246,11 @@ void check_bconv2d(Tally& tally) {
   for (unsigned steps = 1; steps < 64; ++steps) {  // every combination of steps on one shape with a tail everywhere
     Case c = layer(5, 65, 73, 3);
     c.steps = steps & (kReal | kBits) ? steps : steps | kReal;
+    check_case(tally, c, random.word());
+  }
+  for (const std::int64_t outputs : {32, 64, 73}) {  // bits alone: which no-number a real is, the law does not say
+    Case c = layer(outputs == 64 ? 28 : 7, 64, outputs, 1);
+    c.steps = kScale | kShortcut | kSlope | kBits | kInfinite;
     check_case(tally, c, random.word());
   }
   for (int i = 0; i < 6; ++i) {  // long rows: 9,216 bits, and past what 16 bits count

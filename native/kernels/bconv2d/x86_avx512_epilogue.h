@@ -1,8 +1,8 @@
 // From counts to reals and bits. Part of x86_avx512vpopcntdq.cc alone, built with its flags.
 //
-// A tile leaves its counts in a few kilobytes of the first cache; when these are full, or a row ends, one loop finishes
-// them pixel by pixel. So the constants of a block of outputs stay in registers over many pixels, and neither the
-// loops that count nor this one hold values for the other.
+// Tiles leave their counts in a few kilobytes of the first cache; when these are full, one loop finishes them pixel by
+// pixel. So the constants of a block of outputs stay in registers over many pixels, and neither the loops that count
+// nor this one hold values for the other.
 #ifndef REACTNET_KERNELS_BCONV2D_X86_AVX512_EPILOGUE_H_
 #define REACTNET_KERNELS_BCONV2D_X86_AVX512_EPILOGUE_H_
 
@@ -12,18 +12,44 @@ namespace reactnet {
 namespace {
 
 constexpr int64_t kCounts = 128;  // registers of counts that wait at most: 8 KiB
+// Pixels that wait if they are 4 KiB apart: a core takes a load for one of a store at the same place of another page,
+// and waits for it; so these go in small portions, between which tiles are counted.
+constexpr int64_t kFewPixels = 14;
 
-// Neighbouring pixels of a row with the same taps inside, against one block of outputs.
-struct Run {
-  int64_t first;             // output of the block
-  int64_t pixel;             // of the map
-  int64_t count;             // of pixels
-  const int32_t* counts;     // count x registers x kLanes: bits counted
-  const int32_t* boxes;      // of each pixel: ones of the p of its window
-  const int32_t* constants;  // of each output of the block: what acc is before 4 counts and 2 boxes are taken off
+// What sixteen outputs of a block have in common; lanes behind the last output are off and touch no memory.
+struct Lanes {
+  __m512 scale, shift, slope, shift_out;
+  __m512 threshold;  // a bit is 1 where y is not below it
+  int64_t shortcut;  // the first channel of it
+  __mmask16 on;
 };
 
-using FinishRun = void (*)(const BConv2dArgs&, const Run&);
+// Of a block, for the columns inside: acc of each output if nothing were counted, where R is even, and where it is odd.
+struct Constants {
+  Taps kw;
+  alignas(64) float acc[2 * 4 * kLanes];
+};
+
+// Neighbouring pixels with the same taps inside.
+struct Segment {
+  const float* constants;
+  int64_t pixels;
+};
+
+// Counts of one block that wait to be finished.
+struct Queue {
+  Lanes lanes[4];
+  Constants constants[3];  // of a pixel that lacks columns on the left, of one with all, of one that lacks others
+  alignas(64) int32_t counts[kCounts * kLanes];  // pixels x registers x kLanes
+  Segment segments[kCounts / 2];
+  int64_t segment_count;
+  int64_t pixels;
+  int64_t first;       // output of the block
+  int64_t pixel;       // of the map: the first that waits
+  const int32_t* odd;  // of the pixels from it on
+};
+
+using FinishQueue = void (*)(const BConv2dArgs&, const Queue&);
 
 enum Steps : unsigned { kScale = 1, kShortcut = 2, kSlope = 4, kShiftOut = 8, kReal = 16, kBits = 32, kAsk = 64 };
 
@@ -37,48 +63,47 @@ inline __m512 load_shortcut(const float* pixel, int64_t channels, int64_t first,
   return _mm512_loadu_ps(v);
 }
 
-// The constants of sixteen outputs; lanes behind the last output are off and touch no memory.
-struct Lanes {
-  __mmask16 on;
-  int64_t shortcut;  // its first channel
-  __m512i all;
-  __m512 scale, shift, slope, shift_out, next_shift;
-};
-
 // Whether the call has this step: kSteps names them, or asks for the array.
 template <unsigned kSteps>
 inline bool has(Steps step, const void* array) {
   return (kSteps & kAsk) != 0 ? array != nullptr : (kSteps & step) != 0;
 }
 
-// Array values of sixteen outputs, zeros where there is no array.
-template <unsigned kSteps>
-inline __m512 load_lanes(Steps step, const float* array, int64_t o, __mmask16 on) {
-  return has<kSteps>(step, array) ? _mm512_maskz_loadu_ps(on, array + o) : _mm512_setzero_ps();
+// Sixteen numbers of an array, zeros where there is no array.
+inline __m512 load_lanes(const float* array, int64_t o, __mmask16 on) {
+  return array != nullptr ? _mm512_maskz_loadu_ps(on, array + o) : _mm512_setzero_ps();
 }
 
-template <unsigned kSteps>
-inline Lanes make_lanes(const BConv2dArgs& args, const int32_t* constants, int64_t o) {
+// (y + shift) >= 0 by one comparison: a sum has the sign that it has before it is rounded, so that y >= -shift says the
+// same but for infinite shifts. y + inf is no number for -inf alone, y - inf never >= 0.
+inline __m512 threshold_of(__m512 shift) {
+  const __m512 infinite = _mm512_set1_ps(__builtin_inff());
+  const __m512 negated = _mm512_sub_ps(_mm512_setzero_ps(), shift);
+  const __mmask16 never = _mm512_cmp_ps_mask(negated, infinite, _CMP_EQ_OQ);
+  const __m512 lowest = _mm512_set1_ps(-__FLT_MAX__);
+  const __m512 threshold = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(shift, infinite, _CMP_EQ_OQ), negated, lowest);
+  return _mm512_mask_blend_ps(never, threshold, _mm512_set1_ps(__builtin_nanf("")));
+}
+
+Lanes make_lanes(const BConv2dArgs& args, int64_t o) {
   const int64_t count = args.shape.outputs - o;
   Lanes l;
-  const bool all = (kSteps & kAsk) == 0 || count >= kLanes;
-  l.on = static_cast<__mmask16>(all ? 0xFFFFu : count <= 0 ? 0u : (1u << count) - 1u);
-  l.shortcut = has<kSteps>(kShortcut, args.shortcut) && o >= args.shortcut_channels ? o % args.shortcut_channels : o;
-  l.all = _mm512_loadu_si512(constants);
-  l.scale = load_lanes<kSteps>(kScale, args.scale, o, l.on);
-  l.shift = load_lanes<kSteps>(kScale, args.shift, o, l.on);
-  l.slope = load_lanes<kSteps>(kSlope, args.slope, o, l.on);
-  l.shift_out = load_lanes<kSteps>(kShiftOut, args.shift_out, o, l.on);
-  l.next_shift = load_lanes<kSteps>(kBits, args.next_shift, o, l.on);
+  l.on = static_cast<__mmask16>(count >= kLanes ? 0xFFFFu : count <= 0 ? 0u : (1u << count) - 1u);
+  l.shortcut = args.shortcut != nullptr ? o % args.shortcut_channels : 0;
+  l.scale = load_lanes(args.scale, o, l.on);
+  l.shift = load_lanes(args.shift, o, l.on);
+  l.slope = load_lanes(args.slope, o, l.on);
+  l.shift_out = load_lanes(args.shift_out, o, l.on);
+  l.threshold = threshold_of(load_lanes(args.next_shift, o, l.on));
   return l;
 }
 
-// Sixteen outputs of a pixel, `twice_box` two times its ones of p in every lane.
+// Sixteen outputs of a pixel. Whole numbers below 2^24 all the way: the fused multiply and add rounds nothing.
 template <unsigned kSteps>
-inline __m512 finish_lanes(const BConv2dArgs& args, const Lanes& l, const int32_t* counts, __m512i twice_box,
+inline __m512 finish_lanes(const BConv2dArgs& args, const Lanes& l, const int32_t* counts, const float* constants,
                            const float* shortcut) {
-  const __m512i four = _mm512_slli_epi32(_mm512_load_si512(counts), 2);
-  __m512 y = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_sub_epi32(l.all, twice_box), four));
+  const __m512 count = _mm512_cvtepi32_ps(_mm512_load_si512(counts));
+  __m512 y = _mm512_fnmadd_ps(_mm512_set1_ps(4.0f), count, _mm512_load_ps(constants));
   if (has<kSteps>(kScale, args.scale)) {
     y = _mm512_add_ps(_mm512_mul_ps(y, l.scale), l.shift);
   }
@@ -98,54 +123,68 @@ inline __m512 finish_lanes(const BConv2dArgs& args, const Lanes& l, const int32_
 }
 
 template <int kRegisters, unsigned kSteps>
-void finish_run(const BConv2dArgs& call, const Run& waiting) {
-  const BConv2dArgs args = call;  // copies that no store can change
-  const Run run = waiting;
+void finish_queue(const BConv2dArgs& call, const Queue& queue) {
+  const BConv2dArgs args = call;  // a copy that no store can change
   const int64_t outputs = args.shape.outputs;
-  const int64_t words = (outputs + 63) / 64;
-  const bool alone = kRegisters == 2 && outputs - run.first <= 32 && run.first % 64 == 0;  // in its word
+  const int64_t first = queue.first;
+  const bool alone = kRegisters == 2 && outputs - first <= 32 && first % 64 == 0;  // in its word
   Lanes lanes[kRegisters];
   for (int n = 0; n < kRegisters; ++n) {
-    lanes[n] = make_lanes<kSteps>(args, run.constants + n * kLanes, run.first + n * kLanes);
+    const Lanes& l = queue.lanes[n];
+    const __mmask16 on = (kSteps & kAsk) != 0 ? l.on : static_cast<__mmask16>(0xFFFF);
+    lanes[n] = {l.scale, l.shift, l.slope, l.shift_out, l.threshold, l.shortcut, on};
   }
-  const int32_t* counts = run.counts;
-  for (int64_t i = 0; i < run.count; ++i) {
-    const int64_t pixel = run.pixel + i;
-    const __m512i twice_box = _mm512_set1_epi32(2 * run.boxes[i]);
-    const float* shortcut =
-        has<kSteps>(kShortcut, args.shortcut) ? args.shortcut + pixel * args.shortcut_channels : nullptr;
-    float* real = has<kSteps>(kReal, args.out_real) ? args.out_real + pixel * outputs + run.first : nullptr;
-    char* bits = has<kSteps>(kBits, args.out_bits)
-                     ? reinterpret_cast<char*>(args.out_bits + pixel * words) + static_cast<uint64_t>(run.first) / 8
-                     : nullptr;
-    for (int n = 0; n < kRegisters; ++n) {
-      const __m512 y = finish_lanes<kSteps>(args, lanes[n], counts + n * kLanes, twice_box, shortcut);
-      if (has<kSteps>(kReal, args.out_real)) {
-        _mm512_mask_storeu_ps(real + n * kLanes, lanes[n].on, y);
+  const int32_t* counts = queue.counts;
+  const int32_t* odd = queue.odd;
+  const float* shortcut =
+      has<kSteps>(kShortcut, args.shortcut) ? args.shortcut + queue.pixel * args.shortcut_channels : nullptr;
+  float* real = has<kSteps>(kReal, args.out_real) ? args.out_real + queue.pixel * outputs + first : nullptr;
+  char* bits = has<kSteps>(kBits, args.out_bits)
+                   ? reinterpret_cast<char*>(args.out_bits + queue.pixel * ((outputs + 63) / 64)) + first / 8
+                   : nullptr;
+  const Segment* end = queue.segments + queue.segment_count;
+  for (const Segment* segment = queue.segments; segment != end; ++segment) {
+    for (int64_t i = 0; i < segment->pixels; ++i) {
+      const float* constants = segment->constants + *odd * kRegisters * kLanes;
+      for (int n = 0; n < kRegisters; ++n) {
+        const __m512 y = finish_lanes<kSteps>(args, lanes[n], counts + n * kLanes, constants + n * kLanes, shortcut);
+        if (has<kSteps>(kReal, args.out_real)) {
+          _mm512_mask_storeu_ps(real + n * kLanes, lanes[n].on, y);
+        }
+        if (has<kSteps>(kBits, args.out_bits)) {
+          const __mmask16 ones = _mm512_cmp_ps_mask(y, lanes[n].threshold, _CMP_GE_OQ) & lanes[n].on;
+          memcpy(bits + 2 * n, &ones, 2);
+        }
       }
       if (has<kSteps>(kBits, args.out_bits)) {
-        const __m512 next = _mm512_add_ps(y, lanes[n].next_shift);
-        const __mmask16 ones = _mm512_cmp_ps_mask(next, _mm512_setzero_ps(), _CMP_GE_OQ) & lanes[n].on;
-        memcpy(bits + 2 * n, &ones, 2);
+        if (alone) {
+          memset(bits + 4, 0, 4);
+        }
+        bits += (outputs + 63) / 64 * 8;
       }
+      if (has<kSteps>(kShortcut, args.shortcut)) {
+        shortcut += args.shortcut_channels;
+      }
+      if (has<kSteps>(kReal, args.out_real)) {
+        real += outputs;
+      }
+      counts += kRegisters * kLanes;
+      ++odd;
     }
-    if (has<kSteps>(kBits, args.out_bits) && alone) {
-      memset(bits + 4, 0, 4);
-    }
-    counts += kRegisters * kLanes;
   }
 }
 
 // The loop for the steps of this call: of ReActNet's layers with all of them known, or the one that asks.
 template <int kRegisters>
-FinishRun finish_run_for(const BConv2dArgs& args) {
+FinishQueue finish_queue_for(const BConv2dArgs& args) {
   constexpr unsigned kReActNet = kScale | kShortcut | kSlope | kReal | kBits;
   const bool whole = args.shape.outputs % (kRegisters * kLanes) == 0 && args.shortcut_channels % kLanes == 0;
   if (whole && args.scale != nullptr && args.shortcut != nullptr && args.slope != nullptr && args.out_real != nullptr &&
       args.out_bits != nullptr) {
-    return args.shift_out != nullptr ? finish_run<kRegisters, kReActNet | kShiftOut> : finish_run<kRegisters, kReActNet>;
+    return args.shift_out != nullptr ? finish_queue<kRegisters, kReActNet | kShiftOut>
+                                     : finish_queue<kRegisters, kReActNet>;
   }
-  return finish_run<kRegisters, kAsk>;
+  return finish_queue<kRegisters, kAsk>;
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ struct Planes {
   int64_t half_words;  // of them
   uint32_t* words;     // in_rows x l.width x l.pixel_step; with neighbours a1, then p to the right, then p below
   Place* places;       // of a window
-  int32_t* boxes;      // out_rows x out_width: ones of the p of a window
+  int32_t* boxes;      // out_rows x out_width: ones of the p of a window; in the end half of them,
+  int32_t* odd;        // and 1 where another one is left
   int32_t* ones;       // of a pixel: in_rows x l.width
   int32_t* word_ones;  // of the words of a row, then sums of them
   int32_t* columns;    // sums over a window's rows, with a border of zeros
@@ -46,11 +47,12 @@ Planes planes_of(const BConv2dShape& s, const Layout& l, void* scratch) {
   const int64_t columns = (w.out_width - 1) * w.stride_w + w.kernel_w;
   p.places = static_cast<Place*>(scratch);
   p.bytes = static_cast<uint64_t>(places) * sizeof(Place) +
-            static_cast<uint64_t>(planes * p.half_words + boxes + ones + word_ones + columns) * 4;
+            static_cast<uint64_t>(planes * p.half_words + 2 * boxes + ones + word_ones + columns) * 4;
   if (scratch != nullptr) {
     p.words = reinterpret_cast<uint32_t*>(p.places + places);
     p.boxes = reinterpret_cast<int32_t*>(p.words + planes * p.half_words);
-    p.ones = p.boxes + boxes;
+    p.odd = p.boxes + boxes;
+    p.ones = p.odd + boxes;
     p.word_ones = p.ones + ones;
     p.columns = p.word_ones + word_ones;
   }
@@ -177,6 +179,13 @@ void sum_neighbours(const BConv2dShape& s, const Layout& l, const Planes& p, int
       box[ow] = __builtin_popcount(at[0][x]) + __builtin_popcount(at[1][x]) + __builtin_popcount(at[2][x]) +
                 __builtin_popcount(at[3][x]) + __builtin_popcount(at[4][x]);
     }
+  }
+}
+
+void halve_boxes(const Planes& p, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    p.odd[i] = p.boxes[i] & 1;
+    p.boxes[i] = p.boxes[i] >> 1;
   }
 }
 

@@ -15,16 +15,12 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kMaxWords = 1024;   // of a pixel: 65,536 channels
-constexpr int kSecondOrFirst = 0xD4;  // of (d1, q, p): p == q ? d1 : q
+constexpr int64_t kMaxProducts = 1 << 21;  // of an output: then all sums on the way to acc are exact in f32
+constexpr int kSecondOrFirst = 0xD4;       // of (d1, q, p): p == q ? d1 : q
 
-bool supports(const BConv2dShape& s) { return s.groups == 1 && (s.channels + 63) / 64 <= kMaxWords; }
-
-// Constants of the outputs of a block, for the taps inside of a pixel.
-struct Constants {
-  Taps kh, kw;
-  int32_t sum[4 * kLanes];
-};
+bool supports(const BConv2dShape& s) {
+  return s.groups == 1 && s.channels * s.window.kernel_h * s.window.kernel_w <= kMaxProducts;
+}
 
 // One row of outputs against one block.
 struct Row {
@@ -36,14 +32,15 @@ struct Row {
   const Place* places;     // of the rows of the window that are inside
   const uint32_t* weight;  // of the first place
   int64_t rows;
-  int64_t first;         // output
+  Taps kh;
   int64_t pixel;         // of the row's first output
   const int32_t* boxes;  // of the row
+  const int32_t* odd;
   int32_t tap_channels;  // products of a column of the window
-  int32_t* counts;       // kCounts registers, for the pixels from `waiting` on
-  int64_t waiting;
-  int64_t whole[2];  // pixels from the first to before the second have all columns of the window inside
-  FinishRun finish_run;
+  int64_t whole[2];      // pixels from the first to before the second have all columns of the window inside
+  int64_t most;          // pixels that wait
+  FinishQueue finish_queue;
+  Queue* queue;
 };
 
 // A tile of it. Of each of `rows` runs of the places, [0, before) have no first pixel, [before, after) all, and
@@ -51,6 +48,7 @@ struct Row {
 struct Tile {
   int64_t ow;
   int64_t rows, row_words, before, after;
+  int32_t* counts;
 };
 
 template <int kIndex>
@@ -108,9 +106,8 @@ inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at,
 
 // Leaves the counts of a tile for the epilogue.
 template <int kPixels, int kRegisters>
-inline __attribute__((always_inline)) void finish(const Row& row, const Tile& tile,
-                                                  const __m512i (&sums)[kPixels][kRegisters]) {
-  int32_t* counts = row.counts + (tile.ow - row.waiting) * kRegisters * kLanes;
+inline __attribute__((always_inline)) void finish(const Tile& tile, const __m512i (&sums)[kPixels][kRegisters]) {
+  int32_t* counts = tile.counts;
   each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
     each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
       _mm512_store_si512(counts + (m.i * kRegisters + n.i) * kLanes, sums[m.i][n.i]);
@@ -124,7 +121,8 @@ void run_tile(const Row& row, const Tile& tile) {
   const int64_t at = row.at + tile.ow * row.pixel_step;
   __m512i sums[kPixels][kRegisters];
   each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
-    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) { sums[m.i][n.i] = _mm512_setzero_si512(); });
+    const __m512i box = _mm512_set1_epi32(row.boxes[tile.ow + m.i]);
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) { sums[m.i][n.i] = box; });
   });
   const Place* places = row.places;
   const uint32_t* weight = row.weight;
@@ -139,7 +137,7 @@ void run_tile(const Row& row, const Tile& tile) {
                                                      tile.row_words - tile.after, sums);
     }
   }
-  finish<kPixels, kRegisters>(row, tile, sums);
+  finish<kPixels, kRegisters>(tile, sums);
 }
 
 using RunTile = void (*)(const Row&, const Tile&);
@@ -160,41 +158,82 @@ Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
   return {{8, 3, 1}, {run_tile<8, 2>, run_tile<3, 2>, run_tile<1, 2>}};
 }
 
-// The constants of the block for the taps inside; kept as long as they stay the same.
-const int32_t* constants_for(const Row& row, Taps kh, Taps kw, Constants& c) {
-  if (c.kh.begin == kh.begin && c.kh.end == kh.end && c.kw.begin == kw.begin && c.kw.end == kw.end) {
-    return c.sum;
+void finish_waiting(Row& row) {
+  Queue& queue = *row.queue;
+  if (queue.pixels != 0) {
+    row.finish_queue(*row.args, queue);
   }
-  c.kh = kh;
+  queue.segment_count = 0;
+  queue.pixels = 0;
+}
+
+// The constants of the block for the columns inside.
+void make_constants(const Row& row, Taps kw, Constants& c) {
   c.kw = kw;
   const Layout& l = *row.layout;
+  const Taps kh = row.kh;
   const int64_t kernel_w = row.args->shape.window.kernel_w;
-  const int32_t* constant = constants_of(row.args->packed, l) + row.first;
+  const int32_t* constant = constants_of(row.args->packed, l) + row.queue->first;
   const auto table = [&](int64_t i, int64_t j) { return constant + (1 + i * (kernel_w + 1) + j) * l.lanes; };
   const int32_t* corners[4] = {table(kh.begin, kw.begin), table(kh.begin, kw.end), table(kh.end, kw.begin),
                                table(kh.end, kw.end)};
   const int32_t products = static_cast<int32_t>(l.neighbours ? kernel_w : kw.end - kw.begin) * row.tap_channels;
-  for (int64_t i = 0; i < l.registers * kLanes; ++i) {
-    c.sum[i] = products + constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
+  const int64_t outputs = l.registers * kLanes;
+  for (int64_t i = 0; i < outputs; ++i) {
+    const int32_t acc = products + constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
+    c.acc[i] = static_cast<float>(acc);
+    c.acc[outputs + i] = static_cast<float>(acc - 2);
   }
-  return c.sum;
 }
 
-// Finishes the pixels that wait, before `end`.
-void finish_waiting(Row& row, int64_t end, Taps kh, Constants (&constants)[3]) {
-  const BConv2dArgs& args = *row.args;
-  const int64_t pixel_counts = row.layout->registers * kLanes;
-  for (int64_t ow = row.waiting; ow < end;) {
-    const bool whole = ow >= row.whole[0] && ow < row.whole[1];
-    const int64_t last = !whole ? ow + 1 : end < row.whole[1] ? end : row.whole[1];
-    const Taps kw = inside_columns(args.shape.window, ow);
-    Constants& kept = constants[whole ? 1 : ow < row.whole[0] ? 0 : 2];
-    const int32_t* counts = row.counts + (ow - row.waiting) * pixel_counts;
-    const int32_t* sums = constants_for(row, kh, kw, kept);
-    row.finish_run(args, {row.first, row.pixel + ow, last - ow, counts, row.boxes + ow, sums});
-    ow = last;
+// The constants of pixel `ow`, which lacks columns; kept as long as they stay the same. What waits may need those that
+// were there.
+Constants& edge_constants(Row& row, int64_t ow) {
+  const Taps kw = inside_columns(row.args->shape.window, ow);
+  Constants& c = row.queue->constants[kw.begin > 0 ? 0 : 2];
+  if (c.kw.begin != kw.begin || c.kw.end != kw.end) {
+    finish_waiting(row);
+    make_constants(row, kw, c);
   }
-  row.waiting = end;
+  return c;
+}
+
+void append(Queue& queue, const Constants& c, int64_t pixels) {
+  if (queue.segment_count == 0 || queue.segments[queue.segment_count - 1].constants != c.acc) {
+    queue.segments[queue.segment_count++] = {c.acc, 0};
+  }
+  queue.segments[queue.segment_count - 1].pixels += pixels;
+  queue.pixels += pixels;
+}
+
+// Gives the pixels of a tile a place in the queue, before they are counted: where their counts belong.
+int32_t* enqueue(Row& row, int64_t ow, int64_t pixels) {
+  Queue& queue = *row.queue;
+  const int64_t registers = row.layout->registers;
+  const int64_t end = ow + pixels;
+  const int64_t begin_whole = ow < row.whole[0] ? row.whole[0] : ow;
+  const int64_t end_whole = end < row.whole[1] ? end : row.whole[1];
+  if (queue.pixels + pixels > row.most) {
+    finish_waiting(row);
+  }
+  if (ow < begin_whole) {
+    edge_constants(row, ow);  // may finish what waits: before any pixel of this tile does
+  }
+  if (end_whole < end) {
+    edge_constants(row, end - 1);
+  }
+  if (queue.pixels == 0) {
+    queue.pixel = row.pixel + ow;
+    queue.odd = row.odd + ow;
+  }
+  int32_t* counts = queue.counts + queue.pixels * registers * kLanes;
+  for (int64_t m = ow; m < end;) {
+    const bool whole = m >= begin_whole && m < end_whole;
+    const int64_t alike = whole ? end_whole - m : 1;
+    append(queue, whole ? queue.constants[1] : edge_constants(row, m), alike);
+    m += alike;
+  }
+  return counts;
 }
 
 // Whether the taps of a tile fit the runs and constants of run_tile: only its first pixel may lack taps on the left,
@@ -220,29 +259,25 @@ Tile edge_tile(const Row& row, int64_t ow, int64_t pixels) {
   const Layout& l = *row.layout;
   const Window& w = row.args->shape.window;
   if (l.neighbours) {
-    return {ow, row.rows, l.row_words, 0, l.row_words};
+    return {ow, row.rows, l.row_words, 0, l.row_words, nullptr};
   }
   return {ow, row.rows, l.row_words, inside_columns(w, ow).begin * l.pixel_words,
-          inside_columns(w, ow + pixels - 1).end * l.pixel_words};
+          inside_columns(w, ow + pixels - 1).end * l.pixel_words, nullptr};
 }
 
-void run_row(Row& row, const Tiles& tiles, Taps kh, Constants (&constants)[3]) {
+void run_row(Row& row, const Tiles& tiles) {
   const Layout& l = *row.layout;
   const Window& w = row.args->shape.window;
   const int64_t words = row.rows * l.row_words;
-  const int64_t most = kCounts / l.registers;  // pixels that can wait
-  row.waiting = 0;
   for (int64_t ow = 0; ow < w.out_width;) {
     const bool whole = ow >= row.whole[0] && ow + tiles.pixels[0] <= row.whole[1];
     const int size = whole ? 0 : largest_tile(w, tiles, ow);
     const int64_t pixels = tiles.pixels[size];
-    if (ow + pixels - row.waiting > most) {
-      finish_waiting(row, ow, kh, constants);
-    }
-    tiles.run[size](row, whole ? Tile{ow, 1, words, 0, words} : edge_tile(row, ow, pixels));
+    Tile tile = whole ? Tile{ow, 1, words, 0, words, nullptr} : edge_tile(row, ow, pixels);
+    tile.counts = enqueue(row, ow, pixels);
+    tiles.run[size](row, tile);
     ow += pixels;
   }
-  finish_waiting(row, w.out_width, kh, constants);
 }
 
 // Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
@@ -250,23 +285,26 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
                int64_t begin, int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
-  Constants constants[3];
-  for (Constants& c : constants) {
-    c.kh = {-1, -1};
+  Queue queue;
+  queue.segment_count = 0;
+  queue.pixels = 0;
+  queue.first = block * l.registers * kLanes;
+  for (int64_t n = 0; n < l.registers; ++n) {
+    queue.lanes[n] = make_lanes(args, queue.first + n * kLanes);
   }
-  alignas(64) int32_t counts[kCounts * kLanes];
   Row row = {};
-  row.counts = counts;
+  row.kh = {-1, -1};
+  row.queue = &queue;
   row.whole[0] = (w.padding_w + w.stride_w - 1) / w.stride_w;
   const int64_t room = w.width + w.padding_w - w.kernel_w;
   row.whole[1] = room < 0 ? 0 : room / w.stride_w + 1;
   row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
-  row.finish_run = l.registers == 4 ? finish_run_for<4>(args) : finish_run_for<2>(args);
+  row.most = args.shape.outputs % 1024 == 0 ? kFewPixels : kCounts / l.registers;
+  row.finish_queue = l.registers == 4 ? finish_queue_for<4>(args) : finish_queue_for<2>(args);
   row.args = &args;
   row.layout = &l;
   row.words = planes.words;
   row.pixel_step = l.pixel_step * w.stride_w;
-  row.first = block * l.registers * kLanes;
   for (int64_t oh = begin; oh < end; ++oh) {
     const Taps kh = inside_rows(w, oh);
     const int64_t skipped = l.neighbours ? 0 : kh.begin * l.row_words;
@@ -276,10 +314,20 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
     row.weight = weight + skipped * l.registers * 2 * kLanes;
     row.rows = l.neighbours ? kNeighbourRows : kh.end - kh.begin;
     row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : row.rows) * args.shape.channels);
+    if (kh.begin != row.kh.begin || kh.end != row.kh.end) {
+      finish_waiting(row);
+      row.kh = kh;
+      for (Constants& c : queue.constants) {
+        c.kw = {-1, -1};
+      }
+      make_constants(row, {0, w.kernel_w}, queue.constants[1]);
+    }
     row.pixel = oh * w.out_width;
     row.boxes = planes.boxes + (oh - begin) * w.out_width;
-    run_row(row, tiles, kh, constants);
+    row.odd = planes.odd + (oh - begin) * w.out_width;
+    run_row(row, tiles);
   }
+  finish_waiting(row);
 }
 
 void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
@@ -290,6 +338,7 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
     const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
     const int64_t top = make_planes(args, l, planes, oh, last);
+    halve_boxes(planes, (last - oh) * args.shape.window.out_width);
     for (int64_t block = 0; block < l.blocks; ++block) {
       run_block(args, l, planes, tiles, top, oh, last, block);
     }
