@@ -1,8 +1,8 @@
 // vpdpbusd multiplies four unsigned bytes by four signed ones and adds all to an int32, without saturation: pixels by
 // weights of 8 bits, as they are. A tile is up to fourteen pixels of a row against 32 outputs: 28 sums in registers.
 //
-// Fours of pixels are read where they lie, in copies of the rows of a window that have zeros outside the map. A row of
-// a window (21 bytes of 7 taps of 3 channels) may end with crumbs, less than a four; those of all rows make fours of
+// Fours of pixels are read where they lie, in copies of a few rows of the map that have zeros around it. A row of a
+// window (21 bytes of 7 taps of 3 channels) may end with crumbs, less than a four; those of all rows make fours of
 // their own, at the places of their pixels in further rows, where their other bytes are the same for all rows.
 //
 // Packed: the offsets (corners.h); then weights as int8, blocks of 32 outputs x fours x 32 x 4: each row's fours, then
@@ -19,26 +19,30 @@ namespace reactnet {
 namespace {
 
 constexpr int64_t kBlock = kVnniBlock;
-constexpr int kTile = kVnniTile;
 constexpr int64_t kMaxFours = 512;
 constexpr int64_t kScratch = 24 * 1024;  // bytes of rows: half of a first cache
 constexpr int64_t kSlack = 128;          // behind a row: what vectors read or write too much
 
-// Where the bytes of a window lie in its rows.
+// Where the bytes of windows lie. Rows are kept in slots, one for each row of outputs: the rows of the map that the
+// next one does not read, then this one's crumbs.
 struct Layout {
   int64_t step;    // from pixel to pixel
   int64_t fours;   // of a row, where they lie
   int64_t crumbs;  // bytes of a row behind them
   int64_t rows;    // of the window
   int64_t crumb_rows;
+  int64_t slot_rows;  // of the map
 
   int64_t all_fours() const { return rows * fours + crumb_rows; }
+  int64_t slots(int64_t out_rows) const { return out_rows + (rows - 1) / slot_rows; }
+  int64_t slot(int64_t stride) const { return (slot_rows + crumb_rows) * stride; }  // bytes
+  int64_t place(int64_t row, int64_t stride) const { return row / slot_rows * slot(stride) + row % slot_rows * stride; }
 };
 
 Layout layout_of(const ConvU8Shape& s) {
   const Window& w = s.window;
   const int64_t bytes = w.kernel_w * s.channels;
-  Layout l = {w.stride_w * s.channels, bytes / 4, bytes % 4, w.kernel_h, 0};
+  Layout l = {w.stride_w * s.channels, bytes / 4, bytes % 4, w.kernel_h, 0, w.stride_h};
   l.crumb_rows = (l.rows * l.crumbs + 3) / 4;
   if (l.step < 4 || l.crumb_rows >= l.rows) {  // no room for them, or nothing gained: a four of each row
     l.fours += l.crumbs == 0 ? 0 : 1;
@@ -56,18 +60,33 @@ int64_t row_bytes(const ConvU8Shape& s, int64_t pixels) {
 
 int64_t row_stride(const ConvU8Shape& s, int64_t pixels) { return (row_bytes(s, pixels) + kSlack + 63) / 64 * 64; }
 
+int64_t scratch_bytes(const ConvU8Shape& s, int64_t out_rows, int64_t pixels) {
+  const Layout l = layout_of(s);
+  return l.slots(out_rows) * l.slot(row_stride(s, pixels));
+}
+
 // Outputs of a row that are taken at once: all, or whole tiles whose rows fit.
 int64_t columns_of(const ConvU8Shape& s) {
-  const Layout l = layout_of(s);
-  const int64_t room = kScratch / (l.rows + l.crumb_rows) / 64 * 64 - kSlack;
-  const int64_t most = (room / s.channels - s.window.kernel_w) / s.window.stride_w + 1;
-  return s.window.out_width <= most ? s.window.out_width : most < kTile ? most : most / kTile * kTile;
+  int64_t columns = s.window.out_width;
+  while (columns > kVnniTile && scratch_bytes(s, 1, columns) > kScratch) {
+    columns = (columns - 1) / kVnniTile * kVnniTile;
+  }
+  return columns;
+}
+
+// Rows of so many outputs that are taken at once: those that fit.
+int64_t out_rows_of(const ConvU8Shape& s, int64_t columns) {
+  int64_t rows = 1;
+  while (scratch_bytes(s, rows + 1, columns) <= kScratch) {
+    ++rows;
+  }
+  return rows;
 }
 
 bool supports(const ConvU8Shape& s) {
   const Layout l = layout_of(s);
-  return s.weight_bits == 8 && l.all_fours() <= kMaxFours && l.step <= 64 &&
-         row_stride(s, 1) * (l.rows + l.crumb_rows) <= kScratch;
+  const int64_t columns = s.window.out_width < kVnniTile ? s.window.out_width : kVnniTile;
+  return s.weight_bits == 8 && l.all_fours() <= kMaxFours && l.step <= 64 && scratch_bytes(s, 1, columns) <= kScratch;
 }
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
@@ -98,112 +117,85 @@ void pack(const ConvU8Shape& s, const void* weight, const int32_t* offset, void*
   }
 }
 
-__m512i load(const void* p) { return _mm512_loadu_si512(p); }
-
-// Copies 1 to 64 bytes at a time; reads no others, and writes zeros up to a multiple of 64.
-void copy_bytes(uint8_t* out, const uint8_t* in, int64_t count) {
-  for (int64_t i = 0; i < count; i += 64) {
-    const __mmask64 lanes = count - i >= 64 ? ~__mmask64{0} : (__mmask64{1} << (count - i)) - 1;
-    _mm512_storeu_si512(out + i, _mm512_maskz_loadu_epi8(lanes, in + i));
-  }
+// The bits at `begin` to `end` - 1 of 64, where some of those numbers may lie outside.
+__mmask64 lanes_between(int64_t begin, int64_t end) {
+  const uint64_t from = begin <= 0 ? ~uint64_t{0} : begin >= 64 ? 0 : ~uint64_t{0} << begin;
+  const uint64_t to = end <= 0 ? 0 : end >= 64 ? ~uint64_t{0} : (uint64_t{1} << end) - 1;
+  return from & to;
 }
 
-// The rows of the windows of `pixels` outputs from `p` on, `stride` bytes apart.
-void copy_rows(const ConvU8Args& args, Position p, int64_t pixels, int64_t stride, uint8_t* out) {
+// The rows of the map that the windows of `pixels` x `out_rows` outputs from `p` on read, with zeros around it.
+void copy_rows(const ConvU8Args& args, const Layout& l, Position p, int64_t out_rows, int64_t pixels, uint8_t* out) {
   const Window& w = args.shape.window;
   const int64_t channels = args.shape.channels;
-  const int64_t bytes = row_bytes(args.shape, pixels);
+  const int64_t stride = row_stride(args.shape, pixels);
   const int64_t left = p.ow * w.stride_w - w.padding_w;  // column of the first byte
-  const int64_t begin = (left < 0 ? -left : 0) * channels;
-  const int64_t end = (w.width - left) * channels < bytes ? (w.width - left) * channels : bytes;
-  for (int64_t row = 0; row < w.kernel_h; ++row, out += stride) {
+  const int64_t begin = -left * channels;
+  const int64_t end = (w.width - left) * channels;
+  for (int64_t row = 0; row < (out_rows - 1) * w.stride_h + w.kernel_h; ++row) {
     const int64_t y = p.oh * w.stride_h - w.padding_h + row;
-    if (y < 0 || y >= w.height || begin >= end) {
-      memset(out, 0, static_cast<size_t>(stride));
-      continue;
-    }
-    memset(out, 0, static_cast<size_t>(begin));
-    copy_bytes(out + begin, args.in + (y * w.width + left) * channels + begin, end - begin);
-    const int64_t done = begin + (end - begin + 63) / 64 * 64;
-    if (done < bytes + 4) {
-      memset(out + done, 0, static_cast<size_t>(bytes + 4 - done));
+    const bool inside = y >= 0 && y < w.height;
+    const uint8_t* in = args.in + (inside ? y * w.width + left : 0) * channels;
+    uint8_t* to = out + l.place(row, stride);
+    for (int64_t i = 0; i < stride; i += 64) {
+      const __mmask64 lanes = inside ? lanes_between(begin - i, end - i) : 0;
+      _mm512_storeu_si512(to + i, _mm512_maskz_loadu_epi8(lanes, in + i));
     }
   }
 }
 
-// Byte j of a pixel in its crumb row is crumb j of all rows' crumbs: that byte of its row, moved. For the first `step`
-// bytes of 64 at a time that are whole pixels.
-void make_crumbs(const Layout& l, int64_t bytes, int64_t stride, uint8_t* rows) {
+// A crumb's bytes in 64 of its crumb row, and where they come from.
+struct Crumb {
+  const uint8_t* in;
+  __mmask64 lanes;
+
+  __m512i put(__m512i others, int64_t at) const { return _mm512_mask_mov_epi8(others, lanes, vnni_load(in + at)); }
+};
+
+// Byte j of a pixel in its crumb row is crumb j of all rows' crumbs: that byte of its row, moved. As many pixels at a
+// time as have their bytes in 64.
+void make_crumbs(const Layout& l, int64_t bytes, int64_t stride, uint8_t* slot) {
   const int64_t whole = 64 / l.step * l.step;
   __mmask64 first = 0;  // the first byte of each pixel
   for (int64_t i = 0; i < whole; i += l.step) {
     first |= __mmask64{1} << i;
   }
   for (int64_t row = 0; row < l.crumb_rows; ++row) {
-    uint8_t* out = rows + (l.rows + row) * stride;
+    Crumb crumbs[4];
+    for (int64_t j = 0; j < 4; ++j) {
+      const int64_t i = 4 * row + j;
+      const bool there = i < l.rows * l.crumbs;
+      const int64_t from = there ? l.place(i / l.crumbs, stride) + 4 * l.fours + i % l.crumbs - j : 0;
+      crumbs[j] = {slot + from, there ? first << j : 0};
+    }
+    uint8_t* out = slot + (l.slot_rows + row) * stride;
     for (int64_t at = 0; at < bytes; at += whole) {
-      __m512i crumbs = _mm512_setzero_si512();
-      for (int64_t j = 0; j < 4 && 4 * row + j < l.rows * l.crumbs; ++j) {
-        const int64_t crumb = 4 * row + j;
-        const uint8_t* in = rows + crumb / l.crumbs * stride + 4 * l.fours + crumb % l.crumbs;
-        crumbs = _mm512_mask_mov_epi8(crumbs, first << j, load(in + at - j));
-      }
-      _mm512_storeu_si512(out + at, crumbs);
+      const __m512i two = crumbs[1].put(crumbs[0].put(_mm512_setzero_si512(), at), at);
+      _mm512_storeu_si512(out + at, crumbs[3].put(crumbs[2].put(two, at), at));
     }
   }
 }
 
-// One tile's work, but for the number of its pixels.
-struct Tile {
-  const uint8_t* x;   // the first pixel, first row
-  int64_t step;       // to the next pixel
-  const int32_t* at;  // where its fours are
-  int64_t fours;
-  const int8_t* weight;
-  const int32_t* start;  // what sums begin with
-  int64_t start_step;
+// Where the sums of a tile go.
+struct Outputs {
   const float* scale;
   const float* bias;
   float* out;
-  int64_t out_step;
-  __mmask16 low, high;  // outputs that exist
+  int64_t step;         // to the next pixel
+  __mmask16 low, high;  // those that exist
+
+  auto operator()() const {
+    const __m512 scale_low = _mm512_maskz_loadu_ps(low, scale);
+    const __m512 scale_high = _mm512_maskz_loadu_ps(high, scale + 16);
+    const __m512 bias_low = _mm512_maskz_loadu_ps(low, bias);
+    const __m512 bias_high = _mm512_maskz_loadu_ps(high, bias + 16);
+    return [=, lanes_low = low, lanes_high = high, to = out, pixel_step = step](int pixel, int half, __m512i sum) {
+      const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), half == 0 ? scale_low : scale_high);
+      _mm512_mask_storeu_ps(to + pixel * pixel_step + half * 16, half == 0 ? lanes_low : lanes_high,
+                            _mm512_add_ps(y, half == 0 ? bias_low : bias_high));
+    };
+  }
 };
-
-template <int kPixels>
-void run_tile(const Tile& t) {
-  VnniSums<kPixels> sums;
-  sums.start(t.start, t.start_step);
-  const int8_t* weight = t.weight;
-  const int64_t step = t.step;
-  for (int64_t i = 0; i < t.fours; ++i, weight += kBlock * 4) {
-    sums.add(t.x + t.at[i], step, load(weight), load(weight + 64));
-  }
-  const __mmask16 lanes[] = {t.low, t.high};
-  const __m512 scale[] = {_mm512_maskz_loadu_ps(t.low, t.scale), _mm512_maskz_loadu_ps(t.high, t.scale + 16)};
-  const __m512 bias[] = {_mm512_maskz_loadu_ps(t.low, t.bias), _mm512_maskz_loadu_ps(t.high, t.bias + 16)};
-  sums.finish([&](int m, int r, __m512i sum) {
-    const __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale[r]), bias[r]);
-    _mm512_mask_storeu_ps(t.out + m * t.out_step + r * 16, lanes[r], y);
-  });
-}
-
-// 1 to kMost pixels.
-template <int kMost>
-void run_some(const Tile& t, int64_t pixels) {
-  if constexpr (kMost > 1) {
-    if (pixels < kMost) {
-      run_some<kMost - 1>(t, pixels);
-      return;
-    }
-  }
-  run_tile<kMost>(t);
-}
-
-__mmask16 lanes_of(int64_t count) {
-  return count >= 16  ? static_cast<__mmask16>(0xFFFF)
-         : count <= 0 ? __mmask16{0}
-                      : static_cast<__mmask16>((1u << count) - 1u);
-}
 
 // Minus the offsets of the taps inside of the window at `p`, for 32 outputs. `base`: the packed weight from its first
 // output on.
@@ -216,8 +208,8 @@ void start_at(const ConvU8Shape& s, Position p, const int32_t* base, int32_t* ou
   for (int64_t i = 0; i < kBlock; i += 16) {
     const int64_t left = columns.begin * step + i;
     const int64_t right = columns.end * step + i;
-    const __m512i above = _mm512_sub_epi32(load(top + right), load(top + left));
-    const __m512i below = _mm512_sub_epi32(load(bottom + right), load(bottom + left));
+    const __m512i above = _mm512_sub_epi32(vnni_load(top + right), vnni_load(top + left));
+    const __m512i below = _mm512_sub_epi32(vnni_load(bottom + right), vnni_load(bottom + left));
     _mm512_storeu_si512(out + i, _mm512_sub_epi32(above, below));
   }
 }
@@ -236,39 +228,53 @@ void starts_at(const ConvU8Shape& s, Position p, int64_t pixels, const int32_t* 
   }
 }
 
-// Output pixels of one row, whose windows' rows are at hand.
-void run_row(const ConvU8Args& args, const Layout& l, const uint8_t* rows, const int32_t* at, Position p,
-             int64_t pixels) {
+// Rows at hand, for outputs from `p` on.
+struct AtHand {
+  const uint8_t* slots;
+  int64_t slot;       // bytes
+  const int32_t* at;  // where the fours of a pixel are
+  Position p;
+  int64_t out_rows;
+};
+
+// A tile's column of `count` pixels from `m` on, down all rows at hand, for the outputs from `first` on.
+void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t m, int64_t count, int64_t first) {
   const ConvU8Shape& s = args.shape;
   const Whole whole = whole_of(s.window);
-  int32_t starts[kTile * kBlock];
-  for (int64_t first = 0; first < s.outputs; first += kBlock) {
-    const int32_t* base = static_cast<const int32_t*>(args.packed) + first;
-    Tile t = {rows,
-              l.step,
-              at,
-              l.all_fours(),
-              weights_of(s, args.packed) + first * l.all_fours() * 4,
-              base,
-              0,
-              args.scale + first,
-              args.bias + first,
-              nullptr,
-              s.outputs,
-              lanes_of(s.outputs - first),
-              lanes_of(s.outputs - first - 16)};
-    for (int64_t m = 0; m < pixels; m += kTile) {
-      const int64_t count = pixels - m < kTile ? pixels - m : kTile;
-      const Position q = {p.oh, p.ow + m};
-      const bool inside = whole.has(q) && whole.has({p.oh, q.ow + count - 1});
-      if (!inside) {
-        starts_at(s, q, count, base, starts);
-      }
-      t.x = rows + m * l.step;
-      t.start = inside ? base : starts;
-      t.start_step = inside ? 0 : kBlock;
-      t.out = args.out + (q.oh * s.window.out_width + q.ow) * s.outputs + first;
-      run_some<kTile>(t, count);
+  const int32_t* base = static_cast<const int32_t*>(args.packed) + first;
+  const int8_t* weight = weights_of(s, args.packed) + first * l.all_fours() * 4;
+  Outputs outputs = {args.scale + first,
+                     args.bias + first,
+                     nullptr,
+                     s.outputs,
+                     vnni_lanes(s.outputs - first),
+                     vnni_lanes(s.outputs - first - 16)};
+  int32_t starts[kVnniTile * kBlock];
+  Taps before = {-1, -1};
+  for (int64_t row = 0; row < hand.out_rows; ++row) {
+    const Position q = {hand.p.oh + row, hand.p.ow + m};
+    const bool inside = whole.has(q) && whole.has({q.oh, q.ow + count - 1});
+    const Taps taps = inside_rows(s.window, q.oh);
+    if (!inside && (taps.begin != before.begin || taps.end != before.end)) {
+      starts_at(s, q, count, base, starts);
+      before = taps;
+    }
+    const VnniTile tile = {hand.slots + row * hand.slot + m * l.step,
+                           l.step,
+                           l.all_fours(),
+                           weight,
+                           inside ? base : starts,
+                           inside ? 0 : kBlock};
+    outputs.out = args.out + (q.oh * s.window.out_width + q.ow) * s.outputs + first;
+    vnni_sum<kVnniTile>(tile, count, [at = hand.at](int64_t i) { return at[i]; }, outputs);
+  }
+}
+
+void run_rows(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t pixels) {
+  const int64_t size = vnni_tile_of(pixels);
+  for (int64_t first = 0; first < args.shape.outputs; first += kBlock) {
+    for (int64_t m = 0; m < pixels; m += size) {
+      run_column(args, l, hand, m, pixels - m < size ? pixels - m : size, first);
     }
   }
 }
@@ -277,21 +283,25 @@ void run(const ConvU8Args& args, int64_t begin, int64_t end) {
   const ConvU8Shape& s = args.shape;
   const Layout l = layout_of(s);
   const int64_t columns = columns_of(s);
-  const int64_t stride = row_stride(s, columns);
-  alignas(64) uint8_t rows[kScratch];
+  const int64_t most = out_rows_of(s, columns);
+  alignas(64) uint8_t slots[kScratch];
   int32_t at[kMaxFours];
-  for (int64_t i = 0; i < l.all_fours(); ++i) {
-    const int64_t crumb = i - l.rows * l.fours;
-    const int64_t place = crumb < 0 ? i / l.fours * stride + i % l.fours * 4 : (l.rows + crumb) * stride;
-    at[i] = static_cast<int32_t>(place);
-  }
-  for (Position p = {begin, 0}; p.oh < end; ++p.oh) {
-    for (p.ow = 0; p.ow < s.window.out_width; p.ow += columns) {
-      const int64_t left = s.window.out_width - p.ow;
-      const int64_t pixels = left < columns ? left : columns;
-      copy_rows(args, p, pixels, stride, rows);
-      make_crumbs(l, row_bytes(s, pixels), stride, rows);
-      run_row(args, l, rows, at, p, pixels);
+  for (int64_t ow = 0; ow < s.window.out_width; ow += columns) {
+    const int64_t pixels = s.window.out_width - ow < columns ? s.window.out_width - ow : columns;
+    const int64_t stride = row_stride(s, pixels);
+    for (int64_t i = 0; i < l.all_fours(); ++i) {
+      const int64_t crumb_row = i - l.rows * l.fours;
+      const int64_t place =
+          crumb_row < 0 ? l.place(i / l.fours, stride) + i % l.fours * 4 : (l.slot_rows + crumb_row) * stride;
+      at[i] = static_cast<int32_t>(place);
+    }
+    for (int64_t oh = begin; oh < end; oh += most) {
+      const AtHand hand = {slots, l.slot(stride), at, {oh, ow}, end - oh < most ? end - oh : most};
+      copy_rows(args, l, hand.p, hand.out_rows, pixels, slots);
+      for (int64_t row = 0; row < hand.out_rows; ++row) {
+        make_crumbs(l, row_bytes(s, pixels), stride, slots + row * hand.slot);
+      }
+      run_rows(args, l, hand, pixels);
     }
   }
 }
