@@ -40,7 +40,7 @@ Planes planes_of(const BConv2dShape& s, const Layout& l, void* scratch) {
   p.in_rows = (out_rows - 1) * w.stride_h + w.kernel_h;
   p.in_rows = l.neighbours || p.in_rows < w.height ? p.in_rows : w.height;
   p.half_words = p.in_rows * l.width * l.pixel_step;
-  const int64_t places = l.rows * l.row_words;
+  const int64_t places = l.columns * l.column_words;
   const int64_t boxes = out_rows * w.out_width;
   const int64_t ones = l.neighbours ? 0 : p.in_rows * l.width;
   const int64_t word_ones = l.neighbours ? 0 : l.width * l.pixel_words;
@@ -60,12 +60,14 @@ Planes planes_of(const BConv2dShape& s, const Layout& l, void* scratch) {
 }
 
 void list_places(const Layout& l, const Planes& p) {
-  for (int64_t r = 0; r < l.rows; ++r) {
-    for (int64_t i = 0; i < l.row_words; ++i) {
-      const auto& tap = kTapOfPair[r];
-      const int64_t a = l.neighbours ? tap[0][0] * l.width + tap[0][1] : r * l.width * l.pixel_step + 2 * i;
-      p.places[r * l.row_words + i] = {a, l.neighbours ? a + kPlaneOfPair[r] * p.half_words : a + 1};
-    }
+  for (int64_t i = 0; l.neighbours && i < kNeighbourPairs; ++i) {
+    const int64_t a = kTapOfPair[i][0][0] * l.width + kTapOfPair[i][0][1];
+    p.places[i] = {a, a + kPlaneOfPair[i] * p.half_words};
+  }
+  for (int64_t i = 0; !l.neighbours && i < l.columns * l.column_words; ++i) {
+    const int64_t kh = i % l.column_words / l.pixel_words;
+    const int64_t a = (kh * l.width + i / l.column_words) * l.pixel_step + 2 * (i % l.pixel_words);
+    p.places[i] = {a, a + 1};
   }
 }
 
@@ -114,6 +116,19 @@ void pair_row(const uint64_t* in, int64_t width, int64_t words, uint32_t* out, i
   }
 }
 
+// Adds every stride-th number; the numbers side by side are a loop of their own.
+void add_every(int32_t* to, const int32_t* from, int64_t stride, int64_t count) {
+  if (stride == 1) {
+    for (int64_t i = 0; i < count; ++i) {
+      to[i] += from[i];
+    }
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    to[i] += from[i * stride];
+  }
+}
+
 // Boxes of output rows begin to end - 1; the planes begin with row `first` of the map.
 void sum_boxes(const BConv2dShape& s, const Layout& l, const Planes& p, int64_t first, int64_t begin, int64_t end) {
   const Window& w = s.window;
@@ -127,17 +142,12 @@ void sum_boxes(const BConv2dShape& s, const Layout& l, const Planes& p, int64_t 
       column[x] = 0;
     }
     for (int64_t k = kh.begin; k < kh.end; ++k) {
-      const int32_t* row = p.ones + (oh * w.stride_h - w.padding_h + k - first) * l.width;
-      for (int64_t x = 0; x < inside; ++x) {
-        column[x] += row[x];
-      }
+      add_every(column, p.ones + (oh * w.stride_h - w.padding_h + k - first) * l.width, 1, inside);
     }
     int32_t* box = p.boxes + (oh - begin) * w.out_width;
     memset(box, 0, static_cast<size_t>(w.out_width) * 4);
     for (int64_t k = 0; k < w.kernel_w; ++k) {
-      for (int64_t x = 0; x < w.out_width; ++x) {
-        box[x] += p.columns[x * w.stride_w + k];
-      }
+      add_every(box, p.columns + k, w.stride_w, w.out_width);
     }
   }
 }
@@ -151,7 +161,8 @@ void pair_neighbours(const uint64_t* in, const Window& w, const Layout& l, const
   for (int64_t y = top; y < top + rows; ++y, half += l.width) {
     memset(half, 0, static_cast<size_t>(l.width) * 4);
     const uint64_t* row = in + y * w.width;
-    for (int64_t x = 0; y >= 0 && y < w.height && x < inside; ++x) {
+    const int64_t halves = y >= 0 && y < w.height ? inside : 0;
+    for (int64_t x = 0; x < halves; ++x) {
       half[left + x] = static_cast<uint32_t>(row[x]);
     }
   }
@@ -169,8 +180,8 @@ void pair_neighbours(const uint64_t* in, const Window& w, const Layout& l, const
 void sum_neighbours(const BConv2dShape& s, const Layout& l, const Planes& p, int64_t rows) {
   const Window& w = s.window;
   for (int64_t oh = 0; oh < rows; ++oh) {
-    const uint32_t* at[kNeighbourRows];
-    for (int64_t r = 0; r < kNeighbourRows; ++r) {
+    const uint32_t* at[kNeighbourPairs];
+    for (int64_t r = 0; r < kNeighbourPairs; ++r) {
       at[r] = p.words + oh * w.stride_h * l.width + p.places[r].p;
     }
     int32_t* box = p.boxes + oh * w.out_width;

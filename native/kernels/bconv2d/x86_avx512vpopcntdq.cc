@@ -29,9 +29,9 @@ struct Row {
   const uint32_t* words;   // the planes
   int64_t at;              // u32 from them to the window of the row's first output; negative if it begins outside
   int64_t pixel_step;      // u32 from output to output
-  const Place* places;     // of the rows of the window that are inside
+  const Place* places;     // of the rows of the window that are inside: `runs` of `run_words`, a column or the whole
   const uint32_t* weight;  // of the first place
-  int64_t rows;
+  int64_t runs, run_words;
   Taps kh;
   int64_t pixel;         // of the row's first output
   const int32_t* boxes;  // of the row
@@ -43,11 +43,11 @@ struct Row {
   Queue* queue;
 };
 
-// A tile of it. Of each of `rows` runs of the places, [0, before) have no first pixel, [before, after) all, and
-// [after, row_words) no last one; where all pixels have all places that is one run.
+// A tile of it. Of the places of the row's runs, [0, before) have no first pixel, [before, after) all, and those from
+// `after` on no last one.
 struct Tile {
   int64_t ow;
-  int64_t rows, row_words, before, after;
+  int64_t before, after;
   int32_t* counts;
 };
 
@@ -76,6 +76,17 @@ inline __attribute__((always_inline)) __m512i add_to(__m512i sum, __m512i more) 
 #endif
 }
 
+// The same, loaded once: where GCC 12 makes a load of each use, four of them are more than the core can do.
+template <bool kHold>
+inline __attribute__((always_inline)) __m512i held(__m512i value) {
+#ifdef __AVX512F__
+  if constexpr (kHold) {
+    asm("" : "+v"(value));
+  }
+#endif
+  return value;
+}
+
 // `count` places for the pixels [kFirst, kLast) of a tile; `at` is the u32 from the planes to the window of kFirst.
 template <int kPixels, int kRegisters, int kFirst, int kLast>
 inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at, const Place* places,
@@ -94,7 +105,7 @@ inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at,
     });
     each<kFirst, kLast>([&](auto m) __attribute__((always_inline)) {
       const __m512i a = _mm512_set1_epi32(static_cast<int>(in[(m.i - kFirst) * step]));
-      const __m512i p = _mm512_set1_epi32(static_cast<int>(in_p[(m.i - kFirst) * step]));
+      const __m512i p = held<(kRegisters > 2)>(_mm512_set1_epi32(static_cast<int>(in_p[(m.i - kFirst) * step])));
       each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
         const __m512i d = _mm512_xor_si512(a, w[n.i]);
         const __m512i b = _mm512_ternarylogic_epi32(d, q[n.i], p, kSecondOrFirst);
@@ -115,10 +126,15 @@ inline __attribute__((always_inline)) void finish(const Tile& tile, const __m512
   });
 }
 
-template <int kPixels, int kRegisters>
+int64_t clamp(int64_t value, int64_t most) { return value < 0 ? 0 : value < most ? value : most; }
+
+// A tile all of whose windows have all columns, or any.
+template <int kPixels, int kRegisters, bool kWhole>
 void run_tile(const Row& row, const Tile& tile) {
   const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a place
+  const int64_t step = row.layout->column_words;
   const int64_t at = row.at + tile.ow * row.pixel_step;
+  const int64_t count = row.run_words;
   __m512i sums[kPixels][kRegisters];
   each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
     const __m512i box = _mm512_set1_epi32(row.boxes[tile.ow + m.i]);
@@ -126,15 +142,20 @@ void run_tile(const Row& row, const Tile& tile) {
   });
   const Place* places = row.places;
   const uint32_t* weight = row.weight;
-  for (int64_t r = 0; r < tile.rows; ++r, places += tile.row_words, weight += tile.row_words * word) {
-    if constexpr (kPixels > 1) {
-      count_run<kPixels, kRegisters, 1, kPixels>(row, at + row.pixel_step, places, weight, tile.before, sums);
-    }
-    count_run<kPixels, kRegisters, 0, kPixels>(row, at, places + tile.before, weight + tile.before * word,
-                                               tile.after - tile.before, sums);
-    if constexpr (kPixels > 1) {
-      count_run<kPixels, kRegisters, 0, kPixels - 1>(row, at, places + tile.after, weight + tile.after * word,
-                                                     tile.row_words - tile.after, sums);
+  for (int64_t r = 0; r < row.runs; ++r, places += step, weight += step * word) {
+    if constexpr (kWhole || kPixels == 1) {
+      const int64_t before = kWhole ? 0 : clamp(tile.before - r * count, count);
+      const int64_t after = kWhole ? count : clamp(tile.after - r * count, count);
+      count_run<kPixels, kRegisters, 0, kPixels>(row, at, places + before, weight + before * word, after - before,
+                                                 sums);
+    } else {
+      const int64_t before = clamp(tile.before - r * count, count);
+      const int64_t after = clamp(tile.after - r * count, count);
+      count_run<kPixels, kRegisters, 1, kPixels>(row, at + row.pixel_step, places, weight, before, sums);
+      count_run<kPixels, kRegisters, 0, kPixels>(row, at, places + before, weight + before * word, after - before,
+                                                 sums);
+      count_run<kPixels, kRegisters, 0, kPixels - 1>(row, at, places + after, weight + after * word, count - after,
+                                                     sums);
     }
   }
   finish<kPixels, kRegisters>(tile, sums);
@@ -142,20 +163,25 @@ void run_tile(const Row& row, const Tile& tile) {
 
 using RunTile = void (*)(const Row&, const Tile&);
 
-// Tiles of a row, largest first, the last of one pixel.
+// Tiles of a row, largest first, the last of one pixel; and the largest where windows have all columns.
 struct Tiles {
   int64_t pixels[3];
   RunTile run[3];
+  RunTile run_whole;
 };
+
+template <int kPixels, int kFewer, int kRegisters>
+Tiles tiles_of_pixels() {
+  return {{kPixels, kFewer, 1},
+          {run_tile<kPixels, kRegisters, false>, run_tile<kFewer, kRegisters, false>, run_tile<1, kRegisters, false>},
+          run_tile<kPixels, kRegisters, true>};
+}
 
 Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
   if (l.registers == 4) {
-    return {{4, 2, 1}, {run_tile<4, 4>, run_tile<2, 4>, run_tile<1, 4>}};
+    return tiles_of_pixels<4, 2, 4>();
   }
-  if (s.window.out_width % 7 == 0) {
-    return {{7, 3, 1}, {run_tile<7, 2>, run_tile<3, 2>, run_tile<1, 2>}};
-  }
-  return {{8, 3, 1}, {run_tile<8, 2>, run_tile<3, 2>, run_tile<1, 2>}};
+  return s.window.out_width % 7 == 0 ? tiles_of_pixels<7, 3, 2>() : tiles_of_pixels<8, 3, 2>();
 }
 
 void finish_waiting(Row& row) {
@@ -256,27 +282,28 @@ int largest_tile(const Window& w, const Tiles& tiles, int64_t ow) {
 
 // A tile some of whose windows lack columns.
 Tile edge_tile(const Row& row, int64_t ow, int64_t pixels) {
-  const Layout& l = *row.layout;
-  const Window& w = row.args->shape.window;
-  if (l.neighbours) {
-    return {ow, row.rows, l.row_words, 0, l.row_words, nullptr};
+  const int64_t words = row.runs * row.run_words;
+  if (row.layout->neighbours) {
+    return {ow, 0, words, nullptr};
   }
-  return {ow, row.rows, l.row_words, inside_columns(w, ow).begin * l.pixel_words,
-          inside_columns(w, ow + pixels - 1).end * l.pixel_words, nullptr};
+  const Window& w = row.args->shape.window;
+  const int64_t column = words / w.kernel_w;
+  return {ow, inside_columns(w, ow).begin * column, inside_columns(w, ow + pixels - 1).end * column, nullptr};
 }
 
 void run_row(Row& row, const Tiles& tiles) {
-  const Layout& l = *row.layout;
   const Window& w = row.args->shape.window;
-  const int64_t words = row.rows * l.row_words;
   for (int64_t ow = 0; ow < w.out_width;) {
-    const bool whole = ow >= row.whole[0] && ow + tiles.pixels[0] <= row.whole[1];
-    const int size = whole ? 0 : largest_tile(w, tiles, ow);
-    const int64_t pixels = tiles.pixels[size];
-    Tile tile = whole ? Tile{ow, 1, words, 0, words, nullptr} : edge_tile(row, ow, pixels);
-    tile.counts = enqueue(row, ow, pixels);
+    if (ow >= row.whole[0] && ow + tiles.pixels[0] <= row.whole[1]) {
+      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, tiles.pixels[0])});
+      ow += tiles.pixels[0];
+      continue;
+    }
+    const int size = largest_tile(w, tiles, ow);
+    Tile tile = edge_tile(row, ow, tiles.pixels[size]);
+    tile.counts = enqueue(row, ow, tiles.pixels[size]);
     tiles.run[size](row, tile);
-    ow += pixels;
+    ow += tiles.pixels[size];
   }
 }
 
@@ -316,13 +343,15 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   row.pixel_step = l.pixel_step * w.stride_w;
   for (int64_t oh = begin; oh < end; ++oh) {
     const Taps kh = inside_rows(w, oh);
-    const int64_t skipped = l.neighbours ? 0 : kh.begin * l.row_words;
+    const bool all = l.neighbours || kh.end - kh.begin == w.kernel_h;
+    const int64_t skipped = all ? 0 : kh.begin * l.pixel_words;
     row.at = (oh * w.stride_h - w.padding_h - top) * l.width * l.pixel_step;
     row.at -= l.neighbours ? 0 : w.padding_w * l.pixel_step;
     row.places = planes.places + skipped;
     row.weight = weight + skipped * l.registers * 2 * kLanes;
-    row.rows = l.neighbours ? kNeighbourRows : kh.end - kh.begin;
-    row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : row.rows) * args.shape.channels);
+    row.runs = all ? 1 : l.columns;
+    row.run_words = all ? l.columns * l.column_words : (kh.end - kh.begin) * l.pixel_words;
+    row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : kh.end - kh.begin) * args.shape.channels);
     if (kh.begin != row.kh.begin || kh.end != row.kh.end) {
       finish_waiting(row);
       row.kh = kh;
