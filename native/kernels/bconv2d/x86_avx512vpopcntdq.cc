@@ -32,6 +32,7 @@ struct Row {
   const Place* places;     // of the rows of the window that are inside: `runs` of `run_words`, a column or the whole
   const uint32_t* weight;  // of the first place
   int64_t runs, run_words;
+  int64_t ahead;  // u32 from weights to those of the next block, to be fetched: a line of each place, another each row
   Taps kh;
   int64_t pixel;         // of the row's first output
   const int32_t* boxes;  // of the row
@@ -97,6 +98,7 @@ inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at,
   for (const Place* end = places + count; places != end; ++places, weight += 2 * kRegisters * kLanes) {
     const uint32_t* in = words + (at + places->a);
     const uint32_t* in_p = words + (at + places->p);
+    __builtin_prefetch(weight + row.ahead, 0, 2);
     __m512i w[kRegisters];
     __m512i q[kRegisters];
     each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
@@ -128,9 +130,8 @@ inline __attribute__((always_inline)) void finish(const Tile& tile, const __m512
 
 int64_t clamp(int64_t value, int64_t most) { return value < 0 ? 0 : value < most ? value : most; }
 
-// A tile all of whose windows have all columns, or any.
 template <int kPixels, int kRegisters, bool kWhole>
-void run_tile(const Row& row, const Tile& tile) {
+inline __attribute__((always_inline)) void run_tile(const Row& row, const Tile& tile) {
   const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a place
   const int64_t step = row.layout->column_words;
   const int64_t at = row.at + tile.ow * row.pixel_step;
@@ -161,20 +162,34 @@ void run_tile(const Row& row, const Tile& tile) {
   finish<kPixels, kRegisters>(tile, sums);
 }
 
-using RunTile = void (*)(const Row&, const Tile&);
+// Tiles that are whole, from `tile` to `end`; or one that may not be.
+template <int kPixels, int kRegisters, bool kWhole>
+void run_tiles(const Row& row, const Tile& tile, int64_t end) {
+  if constexpr (kWhole) {
+    int32_t* counts = tile.counts;
+    for (int64_t ow = tile.ow; ow < end; ow += kPixels, counts += kPixels * kRegisters * kLanes) {
+      run_tile<kPixels, kRegisters, true>(row, {ow, 0, 0, counts});
+    }
+  } else {
+    run_tile<kPixels, kRegisters, false>(row, tile);
+  }
+}
+
+using RunTiles = void (*)(const Row&, const Tile&, int64_t);
 
 // Tiles of a row, largest first, the last of one pixel; and the largest where windows have all columns.
 struct Tiles {
   int64_t pixels[3];
-  RunTile run[3];
-  RunTile run_whole;
+  RunTiles run[3];
+  RunTiles run_whole;
 };
 
 template <int kPixels, int kFewer, int kRegisters>
 Tiles tiles_of_pixels() {
-  return {{kPixels, kFewer, 1},
-          {run_tile<kPixels, kRegisters, false>, run_tile<kFewer, kRegisters, false>, run_tile<1, kRegisters, false>},
-          run_tile<kPixels, kRegisters, true>};
+  return {
+      {kPixels, kFewer, 1},
+      {run_tiles<kPixels, kRegisters, false>, run_tiles<kFewer, kRegisters, false>, run_tiles<1, kRegisters, false>},
+      run_tiles<kPixels, kRegisters, true>};
 }
 
 Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
@@ -293,26 +308,23 @@ Tile edge_tile(const Row& row, int64_t ow, int64_t pixels) {
 
 void run_row(Row& row, const Tiles& tiles) {
   const Window& w = row.args->shape.window;
+  const int64_t size = tiles.pixels[0];
   for (int64_t ow = 0; ow < w.out_width;) {
-    if (ow >= row.whole[0] && ow + tiles.pixels[0] <= row.whole[1]) {
-      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, tiles.pixels[0])});
-      ow += tiles.pixels[0];
+    if (ow >= row.whole[0] && ow + size <= row.whole[1]) {
+      int64_t end = ow + size;  // of as many tiles as may wait together
+      const int64_t room = ow + row.most - row.queue->pixels;
+      while (end + size <= room && end + size <= row.whole[1]) {
+        end += size;
+      }
+      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, end - ow)}, end);
+      ow = end;
       continue;
     }
-    const int size = largest_tile(w, tiles, ow);
-    Tile tile = edge_tile(row, ow, tiles.pixels[size]);
-    tile.counts = enqueue(row, ow, tiles.pixels[size]);
-    tiles.run[size](row, tile);
-    ow += tiles.pixels[size];
-  }
-}
-
-// A share of the weights of the next block, on its way to the second cache while this one is counted.
-void fetch_ahead(const Layout& l, const uint32_t* next, int64_t share, int64_t shares) {
-  constexpr int64_t kLine = 16;  // u32
-  const int64_t lines = l.block_words / kLine;
-  for (int64_t i = lines * share / shares; i < lines * (share + 1) / shares; ++i) {
-    __builtin_prefetch(next + i * kLine, 0, 3);
+    const int smaller = largest_tile(w, tiles, ow);
+    Tile tile = edge_tile(row, ow, tiles.pixels[smaller]);
+    tile.counts = enqueue(row, ow, tiles.pixels[smaller]);
+    ow += tiles.pixels[smaller];
+    tiles.run[smaller](row, tile, ow);
   }
 }
 
@@ -363,9 +375,7 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
     row.pixel = oh * w.out_width;
     row.boxes = planes.boxes + (oh - begin) * w.out_width;
     row.odd = planes.odd + (oh - begin) * w.out_width;
-    if (block + 1 < l.blocks) {
-      fetch_ahead(l, weight + l.block_words, oh - begin, end - begin);
-    }
+    row.ahead = block + 1 < l.blocks ? l.block_words + oh % (2 * l.registers) * kLanes : 0;
     run_row(row, tiles);
   }
   finish_waiting(row);
