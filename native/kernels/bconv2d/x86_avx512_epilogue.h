@@ -30,23 +30,15 @@ struct Constants {
   alignas(64) float acc[2 * 4 * kLanes];
 };
 
-// Neighbouring pixels with the same taps inside.
-struct Segment {
-  const float* constants;
-  int64_t pixels;
-};
-
 // Counts of one block that wait to be finished.
 struct Queue {
   Lanes lanes[4];
   Constants constants[3];  // of a pixel that lacks columns on the left, of one with all, of one that lacks others
   alignas(64) int32_t counts[kCounts * kLanes];  // pixels x registers x kLanes
-  Segment segments[kCounts / 2];
-  int64_t segment_count;
+  const float* acc[kCounts / 2];                 // of each pixel: the constants of its taps and of its R
   int64_t pixels;
-  int64_t first;       // output of the block
-  int64_t pixel;       // of the map: the first that waits
-  const int32_t* odd;  // of the pixels from it on
+  int64_t first;  // output of the block
+  int64_t pixel;  // of the map: the first that waits
 };
 
 using FinishQueue = void (*)(const BConv2dArgs&, const Queue&);
@@ -135,41 +127,36 @@ void finish_queue(const BConv2dArgs& call, const Queue& queue) {
     lanes[n] = {l.scale, l.shift, l.slope, l.shift_out, l.threshold, l.shortcut, on};
   }
   const int32_t* counts = queue.counts;
-  const int32_t* odd = queue.odd;
   const float* shortcut =
       has<kSteps>(kShortcut, args.shortcut) ? args.shortcut + queue.pixel * args.shortcut_channels : nullptr;
   float* real = has<kSteps>(kReal, args.out_real) ? args.out_real + queue.pixel * outputs + first : nullptr;
   char* bits = has<kSteps>(kBits, args.out_bits)
                    ? reinterpret_cast<char*>(args.out_bits + queue.pixel * ((outputs + 63) / 64)) + first / 8
                    : nullptr;
-  const Segment* end = queue.segments + queue.segment_count;
-  for (const Segment* segment = queue.segments; segment != end; ++segment) {
-    for (int64_t i = 0; i < segment->pixels; ++i) {
-      const float* constants = segment->constants + *odd * kRegisters * kLanes;
-      for (int n = 0; n < kRegisters; ++n) {
-        const __m512 y = finish_lanes<kSteps>(args, lanes[n], counts + n * kLanes, constants + n * kLanes, shortcut);
-        if (has<kSteps>(kReal, args.out_real)) {
-          _mm512_mask_storeu_ps(real + n * kLanes, lanes[n].on, y);
-        }
-        if (has<kSteps>(kBits, args.out_bits)) {
-          const __mmask16 ones = _mm512_cmp_ps_mask(y, lanes[n].threshold, _CMP_GE_OQ) & lanes[n].on;
-          memcpy(bits + 2 * n, &ones, 2);
-        }
+  for (int64_t i = 0; i < queue.pixels; ++i) {
+    const float* acc = queue.acc[i];
+    for (int n = 0; n < kRegisters; ++n) {
+      const __m512 y = finish_lanes<kSteps>(args, lanes[n], counts + n * kLanes, acc + n * kLanes, shortcut);
+      if (has<kSteps>(kReal, args.out_real)) {
+        _mm512_mask_storeu_ps(real + n * kLanes, lanes[n].on, y);
       }
       if (has<kSteps>(kBits, args.out_bits)) {
-        if (alone) {
-          memset(bits + 4, 0, 4);
-        }
-        bits += (outputs + 63) / 64 * 8;
+        const __mmask16 ones = _mm512_cmp_ps_mask(y, lanes[n].threshold, _CMP_GE_OQ) & lanes[n].on;
+        memcpy(bits + 2 * n, &ones, 2);
       }
-      if (has<kSteps>(kShortcut, args.shortcut)) {
-        shortcut += args.shortcut_channels;
+    }
+    counts += kRegisters * kLanes;
+    if (has<kSteps>(kShortcut, args.shortcut)) {
+      shortcut += args.shortcut_channels;
+    }
+    if (has<kSteps>(kReal, args.out_real)) {
+      real += outputs;
+    }
+    if (has<kSteps>(kBits, args.out_bits)) {
+      if (alone) {
+        memset(bits + 4, 0, 4);
       }
-      if (has<kSteps>(kReal, args.out_real)) {
-        real += outputs;
-      }
-      counts += kRegisters * kLanes;
-      ++odd;
+      bits += (outputs + 63) / 64 * 8;
     }
   }
 }

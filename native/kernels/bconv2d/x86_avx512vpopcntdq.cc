@@ -204,7 +204,6 @@ void finish_waiting(Row& row) {
   if (queue.pixels != 0) {
     row.finish_queue(*row.args, queue);
   }
-  queue.segment_count = 0;
   queue.pixels = 0;
 }
 
@@ -239,40 +238,29 @@ Constants& edge_constants(Row& row, int64_t ow) {
   return c;
 }
 
-void append(Queue& queue, const Constants& c, int64_t pixels) {
-  if (queue.segment_count == 0 || queue.segments[queue.segment_count - 1].constants != c.acc) {
-    queue.segments[queue.segment_count++] = {c.acc, 0};
-  }
-  queue.segments[queue.segment_count - 1].pixels += pixels;
-  queue.pixels += pixels;
-}
-
-// Gives the pixels of a tile a place in the queue, before they are counted: where their counts belong.
-int32_t* enqueue(Row& row, int64_t ow, int64_t pixels) {
+// Gives the pixels ow to end - 1 a place in the queue, before they are counted: where their counts belong. Only the first
+// and the last may lack columns.
+int32_t* enqueue(Row& row, int64_t ow, int64_t end) {
   Queue& queue = *row.queue;
-  const int64_t registers = row.layout->registers;
-  const int64_t end = ow + pixels;
-  const int64_t begin_whole = ow < row.whole[0] ? row.whole[0] : ow;
-  const int64_t end_whole = end < row.whole[1] ? end : row.whole[1];
-  if (queue.pixels + pixels > row.most) {
+  const int64_t outputs = row.layout->registers * kLanes;
+  if (queue.pixels + end - ow > row.most) {
     finish_waiting(row);
   }
-  if (ow < begin_whole) {
-    edge_constants(row, ow);  // may finish what waits: before any pixel of this tile does
-  }
-  if (end_whole < end) {
-    edge_constants(row, end - 1);
-  }
+  const float* whole = queue.constants[1].acc;
+  const float* first = ow < row.whole[0] || ow >= row.whole[1] ? edge_constants(row, ow).acc : whole;
+  const float* last = end > row.whole[1] ? edge_constants(row, end - 1).acc : whole;
   if (queue.pixels == 0) {
     queue.pixel = row.pixel + ow;
-    queue.odd = row.odd + ow;
   }
-  int32_t* counts = queue.counts + queue.pixels * registers * kLanes;
-  for (int64_t m = ow; m < end;) {
-    const bool whole = m >= begin_whole && m < end_whole;
-    const int64_t alike = whole ? end_whole - m : 1;
-    append(queue, whole ? queue.constants[1] : edge_constants(row, m), alike);
-    m += alike;
+  int32_t* counts = queue.counts + queue.pixels * outputs;
+  const float** acc = queue.acc + queue.pixels;
+  queue.pixels += end - ow;
+  *acc++ = first + row.odd[ow] * outputs;
+  for (int64_t m = ow + 1; m < end - 1; ++m) {
+    *acc++ = whole + row.odd[m] * outputs;
+  }
+  if (end - ow > 1) {
+    *acc = last + row.odd[end - 1] * outputs;
   }
   return counts;
 }
@@ -296,14 +284,14 @@ int largest_tile(const Window& w, const Tiles& tiles, int64_t ow) {
 }
 
 // A tile some of whose windows lack columns.
-Tile edge_tile(const Row& row, int64_t ow, int64_t pixels) {
+Tile edge_tile(const Row& row, int64_t ow, int64_t end, int32_t* counts) {
   const int64_t words = row.runs * row.run_words;
   if (row.layout->neighbours) {
-    return {ow, 0, words, nullptr};
+    return {ow, 0, words, counts};
   }
   const Window& w = row.args->shape.window;
   const int64_t column = words / w.kernel_w;
-  return {ow, inside_columns(w, ow).begin * column, inside_columns(w, ow + pixels - 1).end * column, nullptr};
+  return {ow, inside_columns(w, ow).begin * column, inside_columns(w, end - 1).end * column, counts};
 }
 
 void run_row(Row& row, const Tiles& tiles) {
@@ -316,15 +304,15 @@ void run_row(Row& row, const Tiles& tiles) {
       while (end + size <= room && end + size <= row.whole[1]) {
         end += size;
       }
-      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, end - ow)}, end);
+      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, end)}, end);
       ow = end;
       continue;
     }
     const int smaller = largest_tile(w, tiles, ow);
-    Tile tile = edge_tile(row, ow, tiles.pixels[smaller]);
-    tile.counts = enqueue(row, ow, tiles.pixels[smaller]);
-    ow += tiles.pixels[smaller];
-    tiles.run[smaller](row, tile, ow);
+    const int64_t end = ow + tiles.pixels[smaller];
+    int32_t* counts = enqueue(row, ow, end);
+    tiles.run[smaller](row, edge_tile(row, ow, end, counts), end);
+    ow = end;
   }
 }
 
@@ -334,7 +322,6 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
   Queue queue;
-  queue.segment_count = 0;
   queue.pixels = 0;
   queue.first = block * l.registers * kLanes;
   for (int64_t n = 0; n < l.registers; ++n) {
