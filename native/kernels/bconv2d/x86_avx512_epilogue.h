@@ -43,7 +43,8 @@ struct Queue {
 
 using FinishQueue = void (*)(const BConv2dArgs&, const Queue&);
 
-enum Steps : unsigned { kScale = 1, kShortcut = 2, kSlope = 4, kShiftOut = 8, kReal = 16, kBits = 32, kAsk = 64 };
+// What a loop does behind scale and shift, which take none of the time that a branch would save.
+enum Steps : unsigned { kShortcut = 1, kSlope = 2, kShiftOut = 4, kReal = 8, kBits = 16, kAsk = 32 };
 
 // Sixteen shortcut channels from `first` on, which start again at zero behind the last; those of `lanes` are wanted.
 inline __m512 load_shortcut(const float* pixel, int64_t channels, int64_t first, __mmask16 lanes) {
@@ -61,9 +62,9 @@ inline bool has(Steps step, const void* array) {
   return (kSteps & kAsk) != 0 ? array != nullptr : (kSteps & step) != 0;
 }
 
-// Sixteen numbers of an array, zeros where there is no array.
-inline __m512 load_lanes(const float* array, int64_t o, __mmask16 on) {
-  return array != nullptr ? _mm512_maskz_loadu_ps(on, array + o) : _mm512_setzero_ps();
+// Sixteen numbers of an array, or without one what changes nothing: 1 as a factor, -0 as a summand.
+inline __m512 load_lanes(const float* array, int64_t o, __mmask16 on, float neutral) {
+  return array != nullptr ? _mm512_maskz_loadu_ps(on, array + o) : _mm512_set1_ps(neutral);
 }
 
 // (y + shift) >= 0 by one comparison: a sum has the sign that it has before it is rounded, so that y >= -shift says the
@@ -82,11 +83,11 @@ Lanes make_lanes(const BConv2dArgs& args, int64_t o) {
   Lanes l;
   l.on = static_cast<__mmask16>(count >= kLanes ? 0xFFFFu : count <= 0 ? 0u : (1u << count) - 1u);
   l.shortcut = args.shortcut != nullptr ? o % args.shortcut_channels : 0;
-  l.scale = load_lanes(args.scale, o, l.on);
-  l.shift = load_lanes(args.shift, o, l.on);
-  l.slope = load_lanes(args.slope, o, l.on);
-  l.shift_out = load_lanes(args.shift_out, o, l.on);
-  l.threshold = threshold_of(load_lanes(args.next_shift, o, l.on));
+  l.scale = load_lanes(args.scale, o, l.on, 1.0f);
+  l.shift = load_lanes(args.shift, o, l.on, -0.0f);
+  l.slope = load_lanes(args.slope, o, l.on, 1.0f);
+  l.shift_out = load_lanes(args.shift_out, o, l.on, -0.0f);
+  l.threshold = threshold_of(load_lanes(args.next_shift, o, l.on, 0.0f));
   return l;
 }
 
@@ -96,9 +97,7 @@ inline __m512 finish_lanes(const BConv2dArgs& args, const Lanes& l, const int32_
                            const float* shortcut) {
   const __m512 count = _mm512_cvtepi32_ps(_mm512_load_si512(counts));
   __m512 y = _mm512_fnmadd_ps(_mm512_set1_ps(4.0f), count, _mm512_load_ps(constants));
-  if (has<kSteps>(kScale, args.scale)) {
-    y = _mm512_add_ps(_mm512_mul_ps(y, l.scale), l.shift);
-  }
+  y = _mm512_add_ps(_mm512_mul_ps(y, l.scale), l.shift);
   if (has<kSteps>(kShortcut, args.shortcut)) {
     const bool wraps = (kSteps & kAsk) != 0 && l.shortcut + kLanes > args.shortcut_channels;
     y = _mm512_add_ps(y, wraps ? load_shortcut(shortcut, args.shortcut_channels, l.shortcut, l.on)
@@ -161,17 +160,33 @@ void finish_queue(const BConv2dArgs& call, const Queue& queue) {
   }
 }
 
-// The loop for the steps of this call: of ReActNet's layers with all of them known, or the one that asks.
+// Steps of layers as networks have them: each such set has a loop of its own.
+constexpr bool is_usual(unsigned steps) {
+  return (steps & (kReal | kBits)) != 0 && ((steps & kShiftOut) == 0 || (steps & kSlope) != 0);
+}
+
+// The loop that knows `steps`, from kSteps on; or the one that asks.
+template <int kRegisters, unsigned kSteps>
+FinishQueue finish_queue_with(unsigned steps) {
+  if constexpr (kSteps == kAsk) {
+    return finish_queue<kRegisters, kAsk>;
+  } else {
+    if constexpr (is_usual(kSteps)) {
+      if (steps == kSteps) {
+        return finish_queue<kRegisters, kSteps>;
+      }
+    }
+    return finish_queue_with<kRegisters, kSteps + 1>(steps);
+  }
+}
+
 template <int kRegisters>
 FinishQueue finish_queue_for(const BConv2dArgs& args) {
-  constexpr unsigned kReActNet = kScale | kShortcut | kSlope | kReal | kBits;
   const bool whole = args.shape.outputs % (kRegisters * kLanes) == 0 && args.shortcut_channels % kLanes == 0;
-  if (whole && args.scale != nullptr && args.shortcut != nullptr && args.slope != nullptr && args.out_real != nullptr &&
-      args.out_bits != nullptr) {
-    return args.shift_out != nullptr ? finish_queue<kRegisters, kReActNet | kShiftOut>
-                                     : finish_queue<kRegisters, kReActNet>;
-  }
-  return finish_queue<kRegisters, kAsk>;
+  const auto step = [](Steps which, const void* array) { return array != nullptr ? which : 0u; };
+  const unsigned steps = step(kShortcut, args.shortcut) | step(kSlope, args.slope) | step(kShiftOut, args.shift_out) |
+                         step(kReal, args.out_real) | step(kBits, args.out_bits);
+  return finish_queue_with<kRegisters, 0>(whole ? steps : kAsk);
 }
 
 }  // namespace

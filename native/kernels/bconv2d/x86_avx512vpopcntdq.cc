@@ -238,8 +238,8 @@ Constants& edge_constants(Row& row, int64_t ow) {
   return c;
 }
 
-// Gives the pixels ow to end - 1 a place in the queue, before they are counted: where their counts belong. Only the first
-// and the last may lack columns.
+// Gives the pixels ow to end - 1 a place in the queue, before they are counted: where their counts belong. Only the
+// first and the last may lack columns.
 int32_t* enqueue(Row& row, int64_t ow, int64_t end) {
   Queue& queue = *row.queue;
   const int64_t outputs = row.layout->registers * kLanes;
