@@ -40,11 +40,24 @@ struct Layout {
   int64_t lanes;         // outputs rounded up to blocks
 };
 
+// Whether outputs know no rows: then a map, or a few rows of it, is one long row.
+bool is_flat(const Window& w) {
+  return w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 0 &&
+         w.padding_w == 0;
+}
+
+// `rows` rows of a flat map.
+BConv2dShape as_one_row(const BConv2dShape& s, int64_t rows) {
+  const int64_t width = rows * s.window.width;
+  return {{1, width, 1, width, 1, 1, 1, 1, 0, 0}, s.channels, s.outputs, s.groups, s.padding_value};
+}
+
 Layout layout_of(const BConv2dShape& s) {
   const Window& w = s.window;
   Layout l = {};
   l.neighbours = s.channels <= 32 && w.kernel_h == 3 && w.kernel_w == 3;
-  l.registers = s.outputs % 64 == 0 && w.out_width >= 28 && w.out_width % 4 == 0 ? 4 : 2;
+  const bool fours = is_flat(w) || (w.out_width >= 28 && w.out_width % 4 == 0);
+  l.registers = s.outputs % 64 == 0 && fours ? 4 : 2;
   l.blocks = (s.outputs + l.registers * kLanes - 1) / (l.registers * kLanes);
   l.columns = l.neighbours ? 1 : w.kernel_w;
   l.pixel_words = (s.channels + 63) / 64;

@@ -32,7 +32,7 @@ struct Row {
   const Place* places;     // of the rows of the window that are inside: `runs` of `run_words`, a column or the whole
   const uint32_t* weight;  // of the first place
   int64_t runs, run_words;
-  int64_t ahead;  // u32 from weights to those of the next block, to be fetched: a line of each place, another each row
+  int64_t ahead;  // u32 from weights to those of the next block: to a line of each place, which is fetched meanwhile
   Taps kh;
   int64_t pixel;         // of the row's first output
   const int32_t* boxes;  // of the row
@@ -294,10 +294,17 @@ Tile edge_tile(const Row& row, int64_t ow, int64_t end, int32_t* counts) {
   return {ow, inside_columns(w, ow).begin * column, inside_columns(w, end - 1).end * column, counts};
 }
 
+// Another line of each place of the next block: as many calls as a place has lines, and all of it is fetched.
+void fetch_other_line(Row& row) {
+  const int64_t place = 2 * row.layout->registers * kLanes;
+  row.ahead = (row.ahead & -place) + ((row.ahead + kLanes) & (place - 1));
+}
+
 void run_row(Row& row, const Tiles& tiles) {
   const Window& w = row.args->shape.window;
   const int64_t size = tiles.pixels[0];
   for (int64_t ow = 0; ow < w.out_width;) {
+    fetch_other_line(row);
     if (ow >= row.whole[0] && ow + size <= row.whole[1]) {
       int64_t end = ow + size;  // of as many tiles as may wait together
       const int64_t room = ow + row.most - row.queue->pixels;
@@ -338,6 +345,7 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   row.finish_queue = l.registers == 4 ? finish_queue_for<4>(args) : finish_queue_for<2>(args);
   row.args = &args;
   row.layout = &l;
+  row.ahead = block + 1 < l.blocks ? l.block_words : 0;
   row.words = planes.words;
   row.pixel_step = l.pixel_step * w.stride_w;
   for (int64_t oh = begin; oh < end; ++oh) {
@@ -362,13 +370,12 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
     row.pixel = oh * w.out_width;
     row.boxes = planes.boxes + (oh - begin) * w.out_width;
     row.odd = planes.odd + (oh - begin) * w.out_width;
-    row.ahead = block + 1 < l.blocks ? l.block_words + oh % (2 * l.registers) * kLanes : 0;
     run_row(row, tiles);
   }
   finish_waiting(row);
 }
 
-void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
+void run_rows(const BConv2dArgs& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
   const Tiles tiles = tiles_of(args.shape, l);
@@ -380,6 +387,30 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
     for (int64_t block = 0; block < l.blocks; ++block) {
       run_block(args, l, planes, tiles, top, oh, last, block);
     }
+  }
+}
+
+// Rows begin to end - 1 of a flat map as one.
+void run_one_row(const BConv2dArgs& args, int64_t begin, int64_t end) {
+  const BConv2dShape& s = args.shape;
+  const int64_t first = begin * s.window.width;
+  BConv2dArgs row = args;
+  row.shape = as_one_row(s, end - begin);
+  row.in += first * ((s.channels + 63) / 64);
+  row.shortcut = args.shortcut != nullptr ? args.shortcut + first * args.shortcut_channels : nullptr;
+  row.out_real = args.out_real != nullptr ? args.out_real + first * s.outputs : nullptr;
+  row.out_bits = args.out_bits != nullptr ? args.out_bits + first * ((s.outputs + 63) / 64) : nullptr;
+  run_rows(row, 0, 1);
+}
+
+void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
+  if (!is_flat(args.shape.window)) {
+    run_rows(args, begin, end);
+    return;
+  }
+  const int64_t rows = planes_of(args.shape, layout_of(args.shape), args.scratch).out_rows;
+  for (int64_t oh = begin; oh < end; oh += rows) {
+    run_one_row(args, oh, oh + rows < end ? oh + rows : end);
   }
 }
 
