@@ -108,7 +108,10 @@ void pair_row(const uint64_t* in, int64_t width, int64_t words, uint32_t* out, i
   for (; words % 2 == 0; words /= 2) {
     add_pairs(sums, width * words);
   }
-  for (int64_t x = 0; sums != ones_out && x < width; ++x) {
+  if (words == 1 && sums != ones_out) {
+    memcpy(ones_out, sums, static_cast<size_t>(width) * 4);
+  }
+  for (int64_t x = 0; words > 1 && x < width; ++x) {
     ones_out[x] = 0;
     for (int64_t k = 0; k < words; ++k) {
       ones_out[x] += sums[x * words + k];
@@ -132,6 +135,10 @@ void add_every(int32_t* to, const int32_t* from, int64_t stride, int64_t count) 
 // Boxes of output rows begin to end - 1; the planes begin with row `first` of the map.
 void sum_boxes(const BConv2dShape& s, const Layout& l, const Planes& p, int64_t first, int64_t begin, int64_t end) {
   const Window& w = s.window;
+  if (is_flat(w)) {
+    memcpy(p.boxes, p.ones, static_cast<size_t>((end - begin) * w.out_width) * 4);
+    return;
+  }
   const int64_t columns = (w.out_width - 1) * w.stride_w + w.kernel_w;
   memset(p.columns, 0, static_cast<size_t>(columns) * 4);
   const int64_t inside = columns - w.padding_w < w.width ? columns - w.padding_w : w.width;
