@@ -39,12 +39,14 @@ struct Queue {
   int64_t pixels;
   int64_t first;  // output of the block
   int64_t pixel;  // of the map: the first that waits
+  int64_t width;  // of the map that is pooled
+  int64_t above;  // its pixels above the call's
 };
 
 using FinishQueue = void (*)(const BConv2dArgs&, const Queue&);
 
 // What a loop does behind scale and shift, which take none of the time that a branch would save.
-enum Steps : unsigned { kShortcut = 1, kSlope = 2, kShiftOut = 4, kReal = 8, kBits = 16, kAsk = 32 };
+enum Steps : unsigned { kShortcut = 1, kSlope = 2, kShiftOut = 4, kReal = 8, kBits = 16, kPooled = 32, kAsk = 64 };
 
 // Sixteen shortcut channels from `first` on, which start again at zero behind the last; those of `lanes` are wanted.
 inline __m512 load_shortcut(const float* pixel, int64_t channels, int64_t first, __mmask16 lanes) {
@@ -113,6 +115,55 @@ inline __m512 finish_lanes(const BConv2dArgs& args, const Lanes& l, const int32_
   return y;
 }
 
+// Where the pixels of a map, one after the other, go in one of half its width and height. The sum of two neighbours
+// stays in registers, that of the upper two waits where the mean will be.
+template <int kRegisters>
+struct Pooled {
+  float* out;  // the pixel at hand, from the block's first output on
+  int64_t width, outputs, x;
+  bool below;  // in the second row of two
+  __m512 sums[kRegisters];
+
+  void start(const BConv2dArgs& args, const Queue& queue) {
+    const int64_t pixel = queue.above + queue.pixel;
+    width = queue.width;
+    outputs = args.shape.outputs;
+    x = pixel % width;
+    below = pixel / width % 2 != 0;
+    out = args.out_pooled + pixel / width / 2 * (width / 2) * outputs + queue.first;
+    out += x / 2 * outputs;
+    for (int n = 0; x % 2 != 0 && n < kRegisters; ++n) {
+      sums[n] = _mm512_maskz_loadu_ps(queue.lanes[n].on, out + n * kLanes);
+    }
+  }
+
+  inline void take(const __m512 (&y)[kRegisters], const Lanes (&lanes)[kRegisters], bool last) {
+    if (x % 2 == 0) {
+      for (int n = 0; n < kRegisters; ++n) {
+        const __mmask16 upper = below ? lanes[n].on : static_cast<__mmask16>(0);
+        sums[n] = _mm512_add_ps(_mm512_maskz_loadu_ps(upper, out + n * kLanes), y[n]);
+      }
+      for (int n = 0; last && n < kRegisters; ++n) {
+        _mm512_mask_storeu_ps(out + n * kLanes, lanes[n].on, sums[n]);
+      }
+      ++x;
+      return;
+    }
+    const __m512 factor = _mm512_set1_ps(below ? 0.25f : 1.0f);
+    for (int n = 0; n < kRegisters; ++n) {
+      const __m512 sum = _mm512_mul_ps(_mm512_add_ps(sums[n], y[n]), factor);
+      _mm512_mask_storeu_ps(out + n * kLanes, lanes[n].on, sum);
+    }
+    out += outputs;
+    ++x;
+    if (x == width) {
+      x = 0;
+      out -= below ? 0 : width / 2 * outputs;
+      below = !below;
+    }
+  }
+};
+
 template <int kRegisters, unsigned kSteps>
 void finish_queue(const BConv2dArgs& call, const Queue& queue) {
   const BConv2dArgs args = call;  // a copy that no store can change
@@ -132,10 +183,16 @@ void finish_queue(const BConv2dArgs& call, const Queue& queue) {
   char* bits = has<kSteps>(kBits, args.out_bits)
                    ? reinterpret_cast<char*>(args.out_bits + queue.pixel * ((outputs + 63) / 64)) + first / 8
                    : nullptr;
+  Pooled<kRegisters> pooled;
+  if (has<kSteps>(kPooled, args.out_pooled)) {
+    pooled.start(args, queue);
+  }
   for (int64_t i = 0; i < queue.pixels; ++i) {
     const float* acc = queue.acc[i];
+    __m512 all[kRegisters];
     for (int n = 0; n < kRegisters; ++n) {
       const __m512 y = finish_lanes<kSteps>(args, lanes[n], counts + n * kLanes, acc + n * kLanes, shortcut);
+      all[n] = y;
       if (has<kSteps>(kReal, args.out_real)) {
         _mm512_mask_storeu_ps(real + n * kLanes, lanes[n].on, y);
       }
@@ -145,6 +202,9 @@ void finish_queue(const BConv2dArgs& call, const Queue& queue) {
       }
     }
     counts += kRegisters * kLanes;
+    if (has<kSteps>(kPooled, args.out_pooled)) {
+      pooled.take(all, lanes, i + 1 == queue.pixels);
+    }
     if (has<kSteps>(kShortcut, args.shortcut)) {
       shortcut += args.shortcut_channels;
     }
@@ -162,7 +222,9 @@ void finish_queue(const BConv2dArgs& call, const Queue& queue) {
 
 // Steps of layers as networks have them: each such set has a loop of its own.
 constexpr bool is_usual(unsigned steps) {
-  return (steps & (kReal | kBits)) != 0 && ((steps & kShiftOut) == 0 || (steps & kSlope) != 0);
+  const bool known_pool = (steps & (kReal | kBits | kShortcut)) == (kBits | kShortcut);
+  return (steps & (kReal | kBits)) != 0 && ((steps & kShiftOut) == 0 || (steps & kSlope) != 0) &&
+         ((steps & kPooled) == 0 || known_pool);
 }
 
 // The loop that knows `steps`, from kSteps on; or the one that asks.
@@ -185,7 +247,7 @@ FinishQueue finish_queue_for(const BConv2dArgs& args) {
   const bool whole = args.shape.outputs % (kRegisters * kLanes) == 0 && args.shortcut_channels % kLanes == 0;
   const auto step = [](Steps which, const void* array) { return array != nullptr ? which : 0u; };
   const unsigned steps = step(kShortcut, args.shortcut) | step(kSlope, args.slope) | step(kShiftOut, args.shift_out) |
-                         step(kReal, args.out_real) | step(kBits, args.out_bits);
+                         step(kReal, args.out_real) | step(kBits, args.out_bits) | step(kPooled, args.out_pooled);
   return finish_queue_with<kRegisters, 0>(whole ? steps : kAsk);
 }
 

@@ -323,14 +323,22 @@ void run_row(Row& row, const Tiles& tiles) {
   }
 }
 
+// Arguments of which rows may have become one.
+struct Call : BConv2dArgs {
+  int64_t map_width;
+  int64_t above;  // pixels of the map above those of the call
+};
+
 // Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
-void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top,
-               int64_t begin, int64_t end, int64_t block) {
+void run_block(const Call& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top, int64_t begin,
+               int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
   Queue queue;
   queue.pixels = 0;
   queue.first = block * l.registers * kLanes;
+  queue.width = args.map_width;
+  queue.above = args.above;
   for (int64_t n = 0; n < l.registers; ++n) {
     queue.lanes[n] = make_lanes(args, queue.first + n * kLanes);
   }
@@ -375,7 +383,7 @@ void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, c
   finish_waiting(row);
 }
 
-void run_rows(const BConv2dArgs& args, int64_t begin, int64_t end) {
+void run_rows(const Call& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
   const Tiles tiles = tiles_of(args.shape, l);
@@ -394,7 +402,7 @@ void run_rows(const BConv2dArgs& args, int64_t begin, int64_t end) {
 void run_one_row(const BConv2dArgs& args, int64_t begin, int64_t end) {
   const BConv2dShape& s = args.shape;
   const int64_t first = begin * s.window.width;
-  BConv2dArgs row = args;
+  Call row = {args, s.window.out_width, first};
   row.shape = as_one_row(s, end - begin);
   row.in += first * ((s.channels + 63) / 64);
   row.shortcut = args.shortcut != nullptr ? args.shortcut + first * args.shortcut_channels : nullptr;
@@ -405,7 +413,7 @@ void run_one_row(const BConv2dArgs& args, int64_t begin, int64_t end) {
 
 void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
   if (!is_flat(args.shape.window)) {
-    run_rows(args, begin, end);
+    run_rows({args, args.shape.window.out_width, 0}, begin, end);
     return;
   }
   const int64_t rows = planes_of(args.shape, layout_of(args.shape), args.scratch).out_rows;
@@ -417,6 +425,6 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
 }  // namespace
 
 constexpr BConv2dKernel bconv2d_x86_avx512vpopcntdq = {
-    "bconv2d_x86_avx512vpopcntdq", Isa::kAvx512, supports, packed_bytes, pack, scratch_bytes, run};
+    "bconv2d_x86_avx512vpopcntdq", Isa::kAvx512, supports, packed_bytes, pack, scratch_bytes, run, true};
 
 }  // namespace reactnet
