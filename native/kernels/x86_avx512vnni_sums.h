@@ -11,7 +11,11 @@ namespace reactnet {
 namespace {
 
 constexpr int64_t kVnniBlock = 32;  // outputs of two registers
-constexpr int kVnniTile = 14;       // pixels: 28 sums, two registers of weights, one of pixels
+#if defined(__clang__)
+constexpr int kVnniTile = 12;  // pixels; clang 14 loads several ahead, and would spill
+#else
+constexpr int kVnniTile = 14;  // pixels: 28 sums, two registers of weights, one of pixels
+#endif
 
 // The type that GCC's own builtin has: as __m512i each sum would be moved to and fro in every round of a loop.
 typedef int32_t VnniInts __attribute__((vector_size(64)));

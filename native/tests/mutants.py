@@ -204,7 +204,7 @@ INTEGER = (
     ),
     kernel("conv_i8 VNNI: 127 for 128", "conv_i8/x86_avx512vnni.cc", "*sum -= 128 *", "*sum -= 127 *", short=True),
     kernel("conv_i8 VNNI: the border is -128", "conv_i8/x86_avx512vnni.cc", "memset(patch, 0x80,", "memset(patch, 0,"),
-    kernel("conv_u8 VNNI: the border's columns", "conv_u8/x86_avx512vnni.cc", "columns.begin == before.begin &&", ""),
+    kernel("conv_u8 VNNI: the border's columns", "conv_u8/x86_avx512vnni.cc", "p.ow > whole.begin &&", ""),
     kernel(
         "conv_u8 VNNI: the border", "conv_u8/x86_avx512vnni.cc", "inside ? base : starts", "!inside ? base : starts"
     ),

@@ -6,8 +6,8 @@
 // The pixels of a tile have the same taps inside the map: they are a run of a row, or, in the columns at the edges, a
 // run of a column. As many outputs as have their weights in the nearer cache go over all rows before the next ones.
 //
-// Packed weights: groups x blocks of kNarrow or kWide outputs x kh x kw x ci x the block, the last block of a group filled up
-// with zeros.
+// Packed weights: groups x blocks of kNarrow or kWide outputs x kh x kw x ci x the block, the last block of a group
+// filled up with zeros.
 //
 // An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h, kWideTile and
 // kNarrowTile.

@@ -124,21 +124,37 @@ int64_t most_pixels(const Part& p) {
   return near > 0 ? near : kVnniTile;
 }
 
-void run(const ConvI8Args& args, int64_t begin, int64_t end) {
-  const Part p = part_of(args.shape);
+// Patches lie in the map as they are wanted: one tap, no border, whole fours.
+bool lie_ready(const ConvI8Shape& s) {
+  const Window& w = s.window;
+  return w.kernel_h * w.kernel_w * w.stride_h * w.stride_w * s.groups == 1 && w.padding_h + w.padding_w == 0 &&
+         s.channels % 4 == 0;
+}
+
+void gather_all(const ConvI8Args& args, const Part& p, int64_t group, int64_t index, int64_t count, uint8_t* patches) {
+  if (lie_ready(args.shape)) {
+    copy_bytes(patches, args.in + index * p.channels, count * p.channels);
+    return;
+  }
   const Window& w = args.shape.window;
   const Whole whole = whole_of(w);
-  const int64_t last = end * w.out_width;
+  Position at = position_at(w, index);
+  for (int64_t m = 0; m < count; ++m, at = next_position(w, at)) {
+    gather(args, p, group, at, whole.has(at), patches + m * p.fours * 4);
+  }
+}
+
+void run(const ConvI8Args& args, int64_t begin, int64_t end) {
+  const Part p = part_of(args.shape);
+  const int64_t width = args.shape.window.out_width;
+  const int64_t last = end * width;
   const int64_t most = most_pixels(p);
   uint8_t patches[kScratch];
   memset(patches, 0, static_cast<size_t>(most * p.fours * 4));  // the last four may reach past a patch's products
-  for (int64_t index = begin * w.out_width; index < last; index += most) {
+  for (int64_t index = begin * width; index < last; index += most) {
     const int64_t count = last - index < most ? last - index : most;
     for (int64_t group = 0; group < args.shape.groups; ++group) {
-      Position at = position_at(w, index);
-      for (int64_t m = 0; m < count; ++m, at = next_position(w, at)) {
-        gather(args, p, group, at, whole.has(at), patches + m * p.fours * 4);
-      }
+      gather_all(args, p, group, index, count, patches);
       run_group(args, p, group, index, count, patches);
     }
   }

@@ -138,7 +138,8 @@ void copy_rows(const ConvU8Args& args, const Layout& l, Position p, int64_t out_
     const uint8_t* in = args.in + (inside ? y * w.width + left : 0) * channels;
     uint8_t* to = out + l.place(row, stride);
     for (int64_t i = 0; i < stride; i += 64) {
-      const __mmask64 lanes = inside ? lanes_between(begin - i, end - i) : 0;
+      const bool all = inside && i >= begin && i + 64 <= end;
+      const __mmask64 lanes = all ? ~__mmask64{0} : inside ? lanes_between(begin - i, end - i) : 0;
       _mm512_storeu_si512(to + i, _mm512_maskz_loadu_epi8(lanes, in + i));
     }
   }
@@ -214,22 +215,21 @@ void start_at(const ConvU8Shape& s, Position p, const int32_t* base, int32_t* ou
   }
 }
 
-// Of `pixels` pixels from `p` on. Most are like their neighbour.
-void starts_at(const ConvU8Shape& s, Position p, int64_t pixels, const int32_t* base, int32_t* out) {
-  Taps before = {-1, -1};
+// Of `pixels` pixels from `p` on. Most are whole, and like their neighbour.
+void starts_at(const ConvU8Shape& s, const Taps& whole, Position p, int64_t pixels, const int32_t* base, int32_t* out) {
   for (int64_t m = 0; m < pixels; ++m, ++p.ow, out += kBlock) {
-    const Taps columns = inside_columns(s.window, p.ow);
-    if (columns.begin == before.begin && columns.end == before.end) {
-      memcpy(out, out - kBlock, kBlock * sizeof(*out));
+    if (m > 0 && p.ow > whole.begin && p.ow < whole.end) {
+      _mm512_storeu_si512(out, vnni_load(out - kBlock));
+      _mm512_storeu_si512(out + 16, vnni_load(out - kBlock + 16));
     } else {
       start_at(s, p, base, out);
     }
-    before = columns;
   }
 }
 
 // Rows at hand, for outputs from `p` on.
 struct AtHand {
+  Whole whole;
   const uint8_t* slots;
   int64_t slot;       // bytes
   const int32_t* at;  // where the fours of a pixel are
@@ -240,7 +240,8 @@ struct AtHand {
 // A tile's column of `count` pixels from `m` on, down all rows at hand, for the outputs from `first` on.
 void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t m, int64_t count, int64_t first) {
   const ConvU8Shape& s = args.shape;
-  const Whole whole = whole_of(s.window);
+  const Taps& whole = hand.whole.columns;
+  const bool columns_inside = hand.p.ow + m >= whole.begin && hand.p.ow + m + count <= whole.end;
   const int32_t* base = static_cast<const int32_t*>(args.packed) + first;
   const int8_t* weight = weights_of(s, args.packed) + first * l.all_fours() * 4;
   Outputs outputs = {args.scale + first,
@@ -253,10 +254,10 @@ void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int
   Taps before = {-1, -1};
   for (int64_t row = 0; row < hand.out_rows; ++row) {
     const Position q = {hand.p.oh + row, hand.p.ow + m};
-    const bool inside = whole.has(q) && whole.has({q.oh, q.ow + count - 1});
     const Taps taps = inside_rows(s.window, q.oh);
+    const bool inside = columns_inside && q.oh >= hand.whole.rows.begin && q.oh < hand.whole.rows.end;
     if (!inside && (taps.begin != before.begin || taps.end != before.end)) {
-      starts_at(s, q, count, base, starts);
+      starts_at(s, whole, q, count, base, starts);
       before = taps;
     }
     const VnniTile tile = {hand.slots + row * hand.slot + m * l.step,
@@ -279,24 +280,33 @@ void run_rows(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64
   }
 }
 
+// Where the fours of a pixel are, from its first byte on.
+void set_places(const Layout& l, int64_t stride, int32_t* at) {
+  for (int64_t row = 0; row < l.rows; ++row) {
+    const int64_t place = l.place(row, stride);
+    for (int64_t i = 0; i < l.fours; ++i) {
+      *at++ = static_cast<int32_t>(place + i * 4);
+    }
+  }
+  for (int64_t row = 0; row < l.crumb_rows; ++row) {
+    *at++ = static_cast<int32_t>((l.slot_rows + row) * stride);
+  }
+}
+
 void run(const ConvU8Args& args, int64_t begin, int64_t end) {
   const ConvU8Shape& s = args.shape;
   const Layout l = layout_of(s);
   const int64_t columns = columns_of(s);
   const int64_t most = out_rows_of(s, columns);
+  const Whole whole = whole_of(s.window);
   alignas(64) uint8_t slots[kScratch];
   int32_t at[kMaxFours];
   for (int64_t ow = 0; ow < s.window.out_width; ow += columns) {
     const int64_t pixels = s.window.out_width - ow < columns ? s.window.out_width - ow : columns;
     const int64_t stride = row_stride(s, pixels);
-    for (int64_t i = 0; i < l.all_fours(); ++i) {
-      const int64_t crumb_row = i - l.rows * l.fours;
-      const int64_t place =
-          crumb_row < 0 ? l.place(i / l.fours, stride) + i % l.fours * 4 : (l.slot_rows + crumb_row) * stride;
-      at[i] = static_cast<int32_t>(place);
-    }
+    set_places(l, stride, at);
     for (int64_t oh = begin; oh < end; oh += most) {
-      const AtHand hand = {slots, l.slot(stride), at, {oh, ow}, end - oh < most ? end - oh : most};
+      const AtHand hand = {whole, slots, l.slot(stride), at, {oh, ow}, end - oh < most ? end - oh : most};
       copy_rows(args, l, hand.p, hand.out_rows, pixels, slots);
       for (int64_t row = 0; row < hand.out_rows; ++row) {
         make_crumbs(l, row_bytes(s, pixels), stride, slots + row * hand.slot);
