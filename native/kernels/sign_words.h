@@ -35,6 +35,12 @@ inline void sign_words(const float* in, const float* shift, int64_t channels, ui
 // The same of `pixels`, `in_step` and `words` apart.
 inline void sign_pixels(const float* in, int64_t in_step, int64_t pixels, const float* shift, int64_t channels,
                         uint64_t* out, int64_t words) {
+  if (channels == 32) {  // behind the stem of ReActNet-A: no loop over registers, no last few
+    for (int64_t p = 0; p < pixels; ++p) {
+      out[p * words] = last_word(in + p * in_step, shift, 32);
+    }
+    return;
+  }
   for (int64_t p = 0; p < pixels; ++p) {
     sign_words(in + p * in_step, shift, channels, out + p * words);
   }

@@ -39,7 +39,7 @@ std::vector<const QuantizeKernel*> quantize_here() { return kernels_here(quantiz
 std::vector<const SignKernel*> sign_here() { return kernels_here(sign_kernels()); }
 #endif
 
-constexpr std::int64_t kChannels[] = {1, 3, 8, 31, 64, 65, 200};
+constexpr std::int64_t kChannels[] = {1, 3, 8, 31, 32, 64, 65, 200};
 
 void check_sign(Tally& tally, Random& random) {
   const std::int64_t channels = random.pick(kChannels);
@@ -164,7 +164,7 @@ float lawful(const ElementwiseStage& s, float x, float second, float shift) {
 
 // `count` random stages on channels x pixels: the sign at the end, the real result, or both.
 void check_elementwise(Tally& tally, Random& random, std::int64_t count, ElementwiseOp first) {
-  static const std::int64_t kWide[] = {1, 3, 8, 31, 64, 65, 200, 512, 600};
+  static const std::int64_t kWide[] = {1, 3, 8, 31, 32, 64, 65, 200, 512, 544, 600};
   const std::int64_t channels = random.pick(kWide);
   const std::int64_t pixels = 1 + random.below(40);
   Guarded<float> in(size_of(pixels * channels), random.guard()), next(size_of(channels), random.guard());
