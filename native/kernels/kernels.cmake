@@ -35,10 +35,17 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
        ${_kernels}/sign/x86_avx2.cc)
   list(APPEND _avx512
        ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc
+       ${_kernels}/conv_f32/x86_avx512.cc
+       ${_kernels}/conv_f32/x86_avx512_depthwise.cc
        ${_kernels}/conv_i8/x86_avx512vnni.cc
        ${_kernels}/conv_u8/x86_avx512vnni.cc
+       ${_kernels}/elementwise/x86_avx512.cc
+       ${_kernels}/linear_f32/x86_avx512.cc
        ${_kernels}/linear_i8/x86_avx512vnni.cc
-       ${_kernels}/peak/x86_avx512vpopcntdq.cc)
+       ${_kernels}/peak/x86_avx512vpopcntdq.cc
+       ${_kernels}/pool/x86_avx512.cc
+       ${_kernels}/quantize/x86_avx512.cc
+       ${_kernels}/sign/x86_avx512.cc)
   list(APPEND _sha256 ${_kernels}/sha256/x86_shani.cc)
   set(_sha256_flags "-msha;-msse4.1")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")

@@ -1,4 +1,4 @@
-// A pixel's signs in registers of any width.
+// Signs of pixels in registers of any width.
 //
 // An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h.
 #ifndef REACTNET_KERNELS_SIGN_WORDS_H_
@@ -29,6 +29,20 @@ inline void sign_words(const float* in, const float* shift, int64_t channels, ui
   }
   if (channels > 0) {
     *out = last_word(in, shift, channels);
+  }
+}
+
+// The same of `pixels`, `in_step` and `words` apart.
+inline void sign_pixels(const float* in, int64_t in_step, int64_t pixels, const float* shift, int64_t channels,
+                        uint64_t* out, int64_t words) {
+  if (channels == 32) {  // behind the stem of ReActNet-A: no loop over registers, no last few
+    for (int64_t p = 0; p < pixels; ++p) {
+      out[p * words] = last_word(in + p * in_step, shift, 32);
+    }
+    return;
+  }
+  for (int64_t p = 0; p < pixels; ++p) {
+    sign_words(in + p * in_step, shift, channels, out + p * words);
   }
 }
 

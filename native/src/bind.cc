@@ -13,6 +13,7 @@ namespace {
 
 // Many nodes of a hostile file may name one tensor; each has a copy of its own.
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 33;
+constexpr std::uint64_t kMaxChunk = std::uint64_t{1} << 26;  // unless one tensor is larger
 
 const Shape& input_shape(const Graph& graph, NodeId id) { return graph.values[graph.nodes[id].inputs[0]].shape; }
 
@@ -46,6 +47,15 @@ const float* real_weight(const Tensor& tensor, std::vector<float>& room) {
   return room.data();
 }
 
+// Of its constants in the file: about what they will take in memory.
+std::uint64_t constant_bytes(const Node& node) {
+  std::uint64_t bytes = 0;
+  for (const Tensor* tensor : node.constants) {
+    bytes += tensor == nullptr ? 0 : tensor->count * dtype_bytes(tensor->dtype);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 BConv2dShape bconv2d_shape(const Graph& graph, NodeId id, const BoundNode& bound) {
@@ -75,9 +85,11 @@ LinearI8Shape linear_i8_shape(const Graph& graph, NodeId id) {
   return {input_shape(graph, id).elements(), graph.made_by(id).shape.channels};
 }
 
-Weights::Weights(Graph& graph, Isa ceiling)
-    : nodes_(graph.nodes.size()), elementwise_(choose_elementwise(ceiling)) {
+Weights::Weights(Graph& graph, Isa ceiling) : nodes_(graph.nodes.size()), elementwise_(choose_elementwise(ceiling)) {
   std::map<const Tensor*, NodeId> last_reader;
+  for (const Node& node : graph.nodes) {
+    expected_ += constant_bytes(node);
+  }
   for (NodeId id = 0; id < graph.nodes.size(); ++id) {
     for (const Tensor* tensor : graph.nodes[id].constants) {
       last_reader[tensor] = id;
@@ -86,6 +98,7 @@ Weights::Weights(Graph& graph, Isa ceiling)
   for (NodeId id = 0; id < graph.nodes.size(); ++id) {
     copy_reals(graph.nodes[id], nodes_[id]);
     bind(graph, id, ceiling);
+    expected_ -= constant_bytes(graph.nodes[id]);
     nodes_[id].kernel_name = std::visit([](const auto* kernel) { return kernel->name; }, nodes_[id].kernel);
     for (const Tensor*& tensor : graph.nodes[id].constants) {
       if (tensor != nullptr && last_reader[tensor] == id) {
@@ -101,9 +114,16 @@ std::uint8_t* Weights::allocate(std::uint64_t bytes) {
     fail(REACTNET_ERROR_MEMORY, "the weights take more than 8 GiB in memory", "use a smaller network");
   }
   bytes_ += bytes;
-  memory_.emplace_back(bytes);
-  expect_writes(memory_.back().data(), bytes);
-  return memory_.back().data();
+  const std::uint64_t needed = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (needed > left_) {
+    left_ = std::max(needed, std::min(expected_, kMaxChunk));
+    memory_.emplace_back(left_);
+    free_ = memory_.back().data();
+  }
+  std::uint8_t* block = free_;
+  free_ += needed;
+  left_ -= needed;
+  return block;
 }
 
 void Weights::copy_reals(const Node& node, BoundNode& bound) {

@@ -62,7 +62,10 @@ class Weights {
 
   std::vector<BoundNode> nodes_;
   const ElementwiseKernel* elementwise_ = nullptr;
-  std::vector<AlignedMemory> memory_;
+  std::vector<AlignedMemory> memory_;  // few, so that they can be large pages
+  std::uint8_t* free_ = nullptr;       // of the last
+  std::uint64_t left_ = 0;
+  std::uint64_t expected_ = 0;  // bytes that nodes to come may ask for
   std::uint64_t bytes_ = 0;
   std::uint64_t scratch_bytes_ = 0;
 };

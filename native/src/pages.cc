@@ -23,10 +23,17 @@ void advise(const void* data, std::uint64_t bytes, int advice) {
 
 }  // namespace
 
+std::uint64_t large_pages([[maybe_unused]] std::uint64_t bytes) {
+#if defined(__linux__)
+  return bytes / kLargePage + (bytes % kLargePage > kLargePage / 2 ? 1 : 0);
+#else
+  return 0;
+#endif
+}
+
 void expect_writes([[maybe_unused]] void* data, [[maybe_unused]] std::uint64_t bytes) {
 #if defined(__linux__)
-  constexpr std::uint64_t kLarge = std::uint64_t{1} << 22;  // below that hardly one large page fits in
-  if (bytes >= kLarge) {
+  if (bytes >= kLargePage) {
     advise(data, bytes, MADV_HUGEPAGE);
   }
 #endif

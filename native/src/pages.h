@@ -6,6 +6,12 @@
 
 namespace reactnet {
 
+inline constexpr std::uint64_t kLargePage = std::uint64_t{1} << 21;
+
+// How many large pages a block of so many bytes is worth: none where the system has none, or of which half would be
+// wasted.
+std::uint64_t large_pages(std::uint64_t bytes);
+
 // The block is about to be written whole. If it is large, the system may give it as large pages: a fault for two
 // megabytes, not for four kilobytes.
 void expect_writes(void* data, std::uint64_t bytes);

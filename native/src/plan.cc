@@ -175,7 +175,7 @@ Plan make_plan(const Graph& graph, const Weights& weights, bool keep) {
   plan.steps = keep ? one_step_a_node(graph) : fuse(graph, weights);
   plan.offsets.assign(graph.values.size(), kOutside);
   for (Step& step : plan.steps) {
-    step.rows = rows_at_hand(graph, step);
+    step.rows = rows_at_hand(graph, weights, step);
     plan.rows_bytes = std::max(plan.rows_bytes, rows_layout(graph, weights, step).bytes);
   }
   if (keep) {

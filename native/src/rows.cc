@@ -29,8 +29,23 @@ std::int64_t unit_of(const Graph& graph, const Step& step) {
   return step.pool == kNone || overlaps(graph, step) ? 1 : graph.nodes[step.pool].attributes.stride[0];
 }
 
+// The head leaves means of 2x2 pixels instead of its rows, which nobody wants: so they need no memory.
+bool pools_itself(const Graph& graph, const Weights& weights, const Step& step) {
+  if (step.pool == kNone || step.value != kNone || !step.stages.empty() || graph.nodes[step.node].op != Op::kBConv2d ||
+      !std::get<const BConv2dKernel*>(weights.node(step.node).kernel)->pools) {
+    return false;
+  }
+  const Node& pool = graph.nodes[step.pool];
+  const Shape& shape = shape_of(graph, step);
+  return pool.op == Op::kAvgPool && tiles(pool.attributes) && pool.attributes.kernel == Pair{2, 2} &&
+         shape.height % 2 == 0 && shape.width % 2 == 0;
+}
+
 // The head's rows are kept in the thread's own memory: nobody wants them as they are.
-bool keeps_rows(const Step& step) {
+bool keeps_rows(const Graph& graph, const Weights& weights, const Step& step) {
+  if (pools_itself(graph, weights, step)) {
+    return false;
+  }
   return step.is_elementwise() ? step.value == kNone && step.pool != kNone
                                : !step.stages.empty() || step.value == kNone;
 }
@@ -79,7 +94,9 @@ class RowsRun {
         share_(share),
         shape_(shape_of(graph, step)),
         layout_(rows_layout(graph, weights, step)),
-        own_(memory.rows + share.index * memory.plan->rows_bytes) {
+        own_(memory.rows + share.index * memory.plan->rows_bytes),
+        keeps_rows_(keeps_rows(graph, weights, step)),
+        pools_itself_(pools_itself(graph, weights, step)) {
     set_stages();
   }
 
@@ -154,8 +171,9 @@ class RowsRun {
     if (step_.is_elementwise()) {
       made = static_cast<const float*>(memory_.in(step_.inputs[0]));
     } else {
-      float* out = keeps_rows(step_) ? own : value;
-      const HeadRows rows = {begin, end, normalized_rows(begin, end), out};
+      float* out = keeps_rows_ ? own : value;
+      float* pooled = pools_itself_ ? static_cast<float*>(memory_.at(step_.pooled)) : nullptr;
+      const HeadRows rows = {begin, end, normalized_rows(begin, end), out, pooled};
       run_head(graph_, weights_, step_, memory_, share_, &rows);
       made = out;
     }
@@ -201,7 +219,7 @@ class RowsRun {
 
   // Rows of windows first to last - 1, if the step has a pool with so many.
   void run_pool(const float* made, std::int64_t first, std::int64_t last) const {
-    if (step_.pool == kNone) {
+    if (step_.pool == kNone || pools_itself_) {
       return;
     }
     const BoundNode& bound = weights_.node(step_.pool);
@@ -221,17 +239,22 @@ class RowsRun {
   const Shape& shape_;
   const RowsLayout layout_;
   std::uint8_t* own_;
+  const bool keeps_rows_;
+  const bool pools_itself_;
   ElementwiseStage stages_[kMaxStages] = {};
 };
 
 }  // namespace
 
-std::int64_t rows_at_hand(const Graph& graph, const Step& step) {
+std::int64_t rows_at_hand(const Graph& graph, const Weights& weights, const Step& step) {
   const bool alone = step.stages.empty() && step.sign == kNone && step.pool == kNone && step.normalize == kNone;
   if (alone) {
     return 0;
   }
   const Shape& shape = shape_of(graph, step);
+  if (pools_itself(graph, weights, step)) {
+    return shape.height;
+  }
   const std::int64_t unit = unit_of(graph, step);
   const auto near = static_cast<std::int64_t>(kNear / row_bytes(shape)) / unit * unit;
   return step.is_elementwise() && step.pool == kNone ? shape.height : std::max(near, unit);
@@ -250,7 +273,8 @@ RowsLayout rows_layout(const Graph& graph, const Weights& weights, const Step& s
     layout.image_bytes = aligned(static_cast<std::uint64_t>(needed) * row_bytes(graph.values[0].shape));
   }
   const std::int64_t kept = overlaps(graph, step) ? weights.node(step.pool).window.kernel_h - 1 : 0;  // at most
-  const std::uint64_t own = keeps_rows(step) ? static_cast<std::uint64_t>(rows + kept) * row_bytes(shape) : 0;
+  const bool keeps = keeps_rows(graph, weights, step);
+  const std::uint64_t own = keeps ? static_cast<std::uint64_t>(rows + kept) * row_bytes(shape) : 0;
   layout.bytes = layout.image_bytes + aligned(own);
   return layout;
 }

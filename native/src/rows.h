@@ -12,7 +12,7 @@
 namespace reactnet {
 
 // Step::rows for a step whose other fields are set.
-std::int64_t rows_at_hand(const Graph& graph, const Step& step);
+std::int64_t rows_at_hand(const Graph& graph, const Weights& weights, const Step& step);
 
 // A thread's own memory for them; bytes are multiples of kAlignment.
 struct RowsLayout {

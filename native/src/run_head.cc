@@ -112,6 +112,7 @@ class HeadRun {
     args.out_real = rows_ == nullptr && step_.value == kNone ? nullptr : out<float>();
     args.next_shift = real(chain.sign, Role::kShift);
     args.out_bits = chain.sign == kNone ? nullptr : static_cast<std::uint64_t*>(memory_.at(step_.bits));
+    args.out_pooled = rows_ == nullptr ? nullptr : rows_->pooled;
     args.scratch = memory_.scratch + share_.index * weights_.scratch_bytes();
     part(output_.shape.height, kernel->run, args);
   }

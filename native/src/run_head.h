@@ -13,6 +13,7 @@ struct HeadRows {
   std::int64_t begin, end;
   const void* in;  // in place of the first input; or null
   float* out;      // where row 0 lies, or would
+  float* pooled;   // of a bconv2d that pools its rows itself; or null
 };
 
 // These rows; or, with `rows` null, this share of the step, whose value is in the arena.

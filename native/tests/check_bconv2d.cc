@@ -1,4 +1,6 @@
 // bconv2d: scalar.cc against an oracle that counts in integers, a bit at a time; every other kernel against scalar.cc.
+#include <cfloat>
+#include <cmath>
 #include <vector>
 
 #include "bconv2d/bconv2d.h"
@@ -29,6 +31,8 @@ std::vector<const BConv2dKernel*> kernels_here() {
 
 // Which optional steps a case has, one bit each.
 enum Steps : unsigned { kScale = 1, kShortcut = 2, kSlope = 4, kShiftOut = 8, kReal = 16, kBits = 32, kInPlace = 64 };
+constexpr unsigned kPooled = 256;    // instead of kReal, of kernels that pool
+constexpr unsigned kInfinite = 128;  // with shortcuts and shifts of signs that are infinite, or no numbers
 
 struct Case {
   BConv2dShape shape;
@@ -67,6 +71,16 @@ struct Data {
     fill_bits(in, c.shape.channels, random);
     fill_bits(weight, c.shape.channels / c.shape.groups, random);
     for (Guarded<float>* reals : {&scale, &shift, &slope, &shift_out, &next_shift, &shortcut}) random.fill(*reals);
+    if (c.steps & kInfinite) {
+      for (Guarded<float>* reals : {&next_shift, &shortcut}) fill_infinite(*reals, random);
+    }
+  }
+
+  static void fill_infinite(Guarded<float>& out, Random& random) {
+    static const float kValues[] = {HUGE_VALF, -HUGE_VALF, NAN, FLT_MAX, -FLT_MAX};
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (random.coin()) out[i] = random.pick(kValues);
+    }
   }
 
   // Random words, or now and then all ones or all zeros: the largest sums. Tail bits are 0.
@@ -81,14 +95,18 @@ struct Data {
 };
 
 struct Output {
-  Guarded<float> real;
+  Guarded<float> real, pooled;
   Guarded<std::uint64_t> bits;
 
   Output(const Case& c, Random& random)
       : real(size_of(c.shape.window.out_height * c.shape.window.out_width * c.shape.outputs), random.guard()),
+        pooled(size_of(c.shape.window.out_height / 2 * (c.shape.window.out_width / 2) * c.shape.outputs),
+               random.guard()),
         bits(size_of(c.shape.window.out_height * c.shape.window.out_width * words_of(c.shape.outputs)),
              random.guard()) {}
-  bool same(const Output& other) const { return real.same(other.real) && bits.same(other.bits); }
+  bool same(const Output& other) const {
+    return real.same(other.real) && pooled.same(other.pooled) && bits.same(other.bits);
+  }
 };
 
 void run_kernel(const BConv2dKernel& kernel, const Case& c, const Data& d, Random& random, Output& out) {
@@ -111,8 +129,10 @@ void run_kernel(const BConv2dKernel& kernel, const Case& c, const Data& d, Rando
   args.next_shift = c.steps & kBits ? d.next_shift.data() : nullptr;
   args.out_bits = c.steps & kBits ? out.bits.data() : nullptr;
   args.scratch = scratch.data();
-  in_pieces(random, c.shape.window.out_height,
-            [&](std::int64_t begin, std::int64_t end) { kernel.run(args, begin, end); });
+  args.out_pooled = c.steps & kPooled ? out.pooled.data() : nullptr;
+  const std::int64_t unit = c.steps & kPooled ? 2 : 1;
+  in_pieces(random, c.shape.window.out_height / unit,
+            [&](std::int64_t begin, std::int64_t end) { kernel.run(args, begin * unit, end * unit); });
 }
 
 // +1 or -1: channel c of the pixel or tap that begins at `words`.
@@ -154,6 +174,13 @@ void run_oracle(const Case& c, const Data& d, Output& out) {
     if ((c.steps & kSlope) && !(y >= 0.0f)) y *= d.slope[o];
     if (c.steps & kShiftOut) y += d.shift_out[o];
     if (c.steps & kReal) out.real[size_of(i)] = y;
+    if (c.steps & kPooled) {
+      const std::int64_t row = pixel / width;
+      const std::int64_t column = pixel % width;
+      float& mean = out.pooled[size_of((row / 2 * (width / 2) + column / 2) * outputs + i % outputs)];
+      mean = (row % 2 == 0 && column % 2 == 0 ? 0.0f : mean) + y;
+      if (row % 2 != 0 && column % 2 != 0) mean /= 4.0f;
+    }
     if ((c.steps & kBits) && y + d.next_shift[o] >= 0.0f) {
       out.bits[size_of(pixel * words_of(outputs) + i % outputs / 64)] |= std::uint64_t{1} << (i % outputs % 64);
     }
@@ -166,7 +193,7 @@ void check_case(Tally& tally, const Case& c, std::uint64_t seed) {
   Output expected(c, random);
   run_oracle(c, data, expected);
   for (const BConv2dKernel* kernel : kernels_here()) {
-    if (!kernel->supports(c.shape)) continue;
+    if (!kernel->supports(c.shape) || ((c.steps & kPooled) && !kernel->pools)) continue;
     Output out(c, random);
     run_kernel(*kernel, c, data, random, out);
     tally.expect(out.same(expected), std::string(kernel->name) + ": " + describe(c));
@@ -234,6 +261,19 @@ void check_bconv2d(Tally& tally) {
     Case c = layer(5, 65, 73, 3);
     c.steps = steps & (kReal | kBits) ? steps : steps | kReal;
     check_case(tally, c, random.word());
+  }
+  for (const std::int64_t outputs : {32, 64, 73}) {  // bits alone: which no-number a real is, the law does not say
+    Case c = layer(outputs == 64 ? 28 : 7, 64, outputs, 1);
+    c.steps = kScale | kShortcut | kSlope | kBits | kInfinite;
+    check_case(tally, c, random.word());
+  }
+  for (int i = 0; i < 400;) {  // maps that are pooled, of all kinds and of ReActNet's
+    Case c = i % 4 != 0 ? random_case(random) : layer(i % 8 != 0 ? 28 : 14, 64, 64, random.coin() ? 3 : 1);
+    if (i % 4 == 0) c.shape.window.height = c.shape.window.out_height = 6;
+    if (c.shape.window.out_height % 2 != 0 || c.shape.window.out_width % 2 != 0) continue;
+    c.steps = (c.steps & ~unsigned{kReal | kInPlace}) | kPooled | kBits;
+    check_case(tally, c, random.word());
+    ++i;
   }
   for (int i = 0; i < 6; ++i) {  // long rows: 9,216 bits, and past what 16 bits count
     check_case(tally, layer(3, 1024, 40, 3), random.word());

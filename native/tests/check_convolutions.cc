@@ -10,6 +10,8 @@ using namespace reactnet;
 
 #if defined(REACTNET_TEST_SIMDE)
 namespace reactnet {
+extern const ConvF32Kernel conv_f32_simde_avx512;
+extern const ConvF32Kernel conv_f32_simde_avx512_depthwise;
 extern const ConvU8Kernel conv_u8_simde_avx512vnni;
 extern const ConvI8Kernel conv_i8_simde_avx512vnni;
 }  // namespace reactnet
@@ -18,9 +20,13 @@ extern const ConvI8Kernel conv_i8_simde_avx512vnni;
 namespace {
 
 #if defined(REACTNET_TEST_SIMDE)
+std::vector<const ConvF32Kernel*> conv_f32_here() {
+  return kernels_here(conv_f32_kernels(), {&conv_f32_simde_avx512, &conv_f32_simde_avx512_depthwise});
+}
 std::vector<const ConvU8Kernel*> conv_u8_here() { return kernels_here(conv_u8_kernels(), {&conv_u8_simde_avx512vnni}); }
 std::vector<const ConvI8Kernel*> conv_i8_here() { return kernels_here(conv_i8_kernels(), {&conv_i8_simde_avx512vnni}); }
 #else
+std::vector<const ConvF32Kernel*> conv_f32_here() { return kernels_here(conv_f32_kernels()); }
 std::vector<const ConvU8Kernel*> conv_u8_here() { return kernels_here(conv_u8_kernels()); }
 std::vector<const ConvI8Kernel*> conv_i8_here() { return kernels_here(conv_i8_kernels()); }
 #endif
@@ -105,8 +111,8 @@ void check_f32(Tally& tally, Random& random) {
     expected[i] = biased ? acc + bias[i % size_of(s.outputs)] : acc;
   }
   const ConvF32Shape shape = {s.window, s.channels, s.outputs, s.groups};
-  for (const ConvF32Kernel* kernel : conv_f32_kernels()) {
-    if (!isa_available(kernel->isa) || !kernel->supports(shape)) continue;
+  for (const ConvF32Kernel* kernel : conv_f32_here()) {
+    if (!kernel->supports(shape)) continue;
     Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(shape))), Guard::kAfter, 64);
     kernel->pack(shape, weight.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());

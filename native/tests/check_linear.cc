@@ -6,17 +6,22 @@ using namespace reactnet;
 
 #if defined(REACTNET_TEST_SIMDE)
 namespace reactnet {
+extern const LinearF32Kernel linear_f32_simde_avx512;
 extern const LinearI8Kernel linear_i8_simde_avx512vnni;
-}
+}  // namespace reactnet
 #endif
 
 namespace {
 
 #if defined(REACTNET_TEST_SIMDE)
+std::vector<const LinearF32Kernel*> linear_f32_here() {
+  return kernels_here(linear_f32_kernels(), {&linear_f32_simde_avx512});
+}
 std::vector<const LinearI8Kernel*> linear_i8_here() {
   return kernels_here(linear_i8_kernels(), {&linear_i8_simde_avx512vnni});
 }
 #else
+std::vector<const LinearF32Kernel*> linear_f32_here() { return kernels_here(linear_f32_kernels()); }
 std::vector<const LinearI8Kernel*> linear_i8_here() { return kernels_here(linear_i8_kernels()); }
 #endif
 
@@ -29,8 +34,8 @@ void check_f32(Tally& tally, const LinearF32Shape& s, bool biased, Random& rando
     for (std::int64_t i = 0; i < s.inputs; ++i) acc += in[size_of(i)] * weight[size_of(o * s.inputs + i)];
     expected[size_of(o)] = biased ? acc + bias[size_of(o)] : acc;
   }
-  for (const LinearF32Kernel* kernel : linear_f32_kernels()) {
-    if (!isa_available(kernel->isa) || !kernel->supports(s)) continue;
+  for (const LinearF32Kernel* kernel : linear_f32_here()) {
+    if (!kernel->supports(s)) continue;
     Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(s))), Guard::kAfter, 64);
     kernel->pack(s, weight.data(), packed.data());
     Guarded<float> out(size_of(s.outputs), random.guard());

@@ -12,9 +12,34 @@
 
 using namespace reactnet;
 
+#if defined(REACTNET_TEST_SIMDE)
+namespace reactnet {
+extern const ElementwiseKernel elementwise_simde_avx512;
+extern const PoolKernel pool_simde_avx512;
+extern const QuantizeKernel quantize_simde_avx512;
+extern const SignKernel sign_simde_avx512;
+}  // namespace reactnet
+#endif
+
 namespace {
 
-constexpr std::int64_t kChannels[] = {1, 3, 8, 31, 64, 65, 200};
+#if defined(REACTNET_TEST_SIMDE)
+std::vector<const ElementwiseKernel*> elementwise_here() {
+  return kernels_here(elementwise_kernels(), {&elementwise_simde_avx512});
+}
+std::vector<const PoolKernel*> pool_here() { return kernels_here(pool_kernels(), {&pool_simde_avx512}); }
+std::vector<const QuantizeKernel*> quantize_here() {
+  return kernels_here(quantize_kernels(), {&quantize_simde_avx512});
+}
+std::vector<const SignKernel*> sign_here() { return kernels_here(sign_kernels(), {&sign_simde_avx512}); }
+#else
+std::vector<const ElementwiseKernel*> elementwise_here() { return kernels_here(elementwise_kernels()); }
+std::vector<const PoolKernel*> pool_here() { return kernels_here(pool_kernels()); }
+std::vector<const QuantizeKernel*> quantize_here() { return kernels_here(quantize_kernels()); }
+std::vector<const SignKernel*> sign_here() { return kernels_here(sign_kernels()); }
+#endif
+
+constexpr std::int64_t kChannels[] = {1, 3, 8, 31, 32, 64, 65, 200};
 
 void check_sign(Tally& tally, Random& random) {
   const std::int64_t channels = random.pick(kChannels);
@@ -24,8 +49,7 @@ void check_sign(Tally& tally, Random& random) {
   random.fill(in);
   random.fill(shift);
   in[0] = std::nanf("");
-  for (const SignKernel* kernel : sign_kernels()) {
-    if (!isa_available(kernel->isa)) continue;
+  for (const SignKernel* kernel : sign_here()) {
     Guarded<std::uint64_t> out(size_of(pixels) * words, random.guard());
     const SignArgs args = {channels, in.data(), shift.data(), out.data()};
     in_pieces(random, pixels, [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
@@ -47,8 +71,7 @@ void check_quantize(Tally& tally, Random& random) {
   if (random.below(5) == 0) std::memset(in.data(), 0, in.size() * sizeof(float));
   float m = 0.0f;
   for (std::size_t i = 0; i < in.size(); ++i) m = std::fabs(in[i]) > m ? std::fabs(in[i]) : m;
-  for (const QuantizeKernel* kernel : quantize_kernels()) {
-    if (!isa_available(kernel->isa)) continue;
+  for (const QuantizeKernel* kernel : quantize_here()) {
     Guarded<std::int8_t> out(size_of(count), random.guard());
     tally.expect(kernel->max_abs(in.data(), 0, count) == m, std::string(kernel->name) + " maximum");
     const QuantizeArgs args = {in.data(), m, out.data(), scale.data()};
@@ -141,7 +164,7 @@ float lawful(const ElementwiseStage& s, float x, float second, float shift) {
 
 // `count` random stages on channels x pixels: the sign at the end, the real result, or both.
 void check_elementwise(Tally& tally, Random& random, std::int64_t count, ElementwiseOp first) {
-  static const std::int64_t kWide[] = {1, 3, 8, 31, 64, 65, 200, 512, 600};
+  static const std::int64_t kWide[] = {1, 3, 8, 31, 32, 64, 65, 200, 512, 544, 600};
   const std::int64_t channels = random.pick(kWide);
   const std::int64_t pixels = 1 + random.below(40);
   Guarded<float> in(size_of(pixels * channels), random.guard()), next(size_of(channels), random.guard());
@@ -172,8 +195,7 @@ void check_elementwise(Tally& tally, Random& random, std::int64_t count, Element
     }
   }
   const std::size_t words = size_of((channels + 63) / 64);
-  for (const ElementwiseKernel* kernel : elementwise_kernels()) {
-    if (!isa_available(kernel->isa)) continue;
+  for (const ElementwiseKernel* kernel : elementwise_here()) {
     Guarded<float> out(in.size(), random.guard());
     Guarded<std::uint64_t> bits(size_of(pixels) * words, random.guard());
     const int place = static_cast<int>(random.below(4));  // of its own, the input's, a second's, nowhere
@@ -247,8 +269,7 @@ void check_pool(Tally& tally, int op, Random& random) {
   const std::int64_t channels = random.pick(kChannels);
   Guarded<float> in(size_of(w.height * w.width * channels), random.guard());
   random.fill(in);
-  for (const PoolKernel* kernel : pool_kernels()) {
-    if (!isa_available(kernel->isa)) continue;
+  for (const PoolKernel* kernel : pool_here()) {
     Guarded<float> out(size_of(w.out_height * w.out_width * channels), random.guard());
     const PoolArgs args = {w, channels, in.data(), out.data()};
     in_pieces(random, w.out_height, [&](std::int64_t begin, std::int64_t end) { kernel->run[op](args, begin, end); });

@@ -204,20 +204,23 @@ INTEGER = (
     ),
     kernel("conv_i8 VNNI: 127 for 128", "conv_i8/x86_avx512vnni.cc", "*sum -= 128 *", "*sum -= 127 *", short=True),
     kernel("conv_i8 VNNI: the border is -128", "conv_i8/x86_avx512vnni.cc", "memset(patch, 0x80,", "memset(patch, 0,"),
-    kernel("conv_u8 VNNI: the border's columns", "conv_u8/x86_avx512vnni.cc", "column < columns.begin ||", ""),
+    kernel("conv_u8 VNNI: the border's columns", "conv_u8/x86_avx512vnni.cc", "p.ow > whole.begin &&", ""),
     kernel(
-        "conv_u8 VNNI: the pixel's border bit",
-        "conv_u8/x86_avx512vnni.cc",
-        "(border >> m & 1) != 0",
-        "(border >> m & 1) == 0",
+        "conv_u8 VNNI: the border", "conv_u8/x86_avx512vnni.cc", "inside ? base : starts", "!inside ? base : starts"
     ),
+    kernel("conv_u8 VNNI: crumbs side by side", "conv_u8/x86_avx512vnni.cc", "there ? first << j", "there ? first"),
     kernel(
         "linear_i8 VNNI: every second four",
         "linear_i8/x86_avx512vnni.cc",
         "four_at(inputs + i + 4)",
         "four_at(inputs + i)",
     ),
-    kernel("VNNI: no start", "x86_avx512vnni_tile.h", "low[m] = vnni_load(base);", "low[m] = _mm512_setzero_si512();"),
+    kernel(
+        "VNNI: no start",
+        "x86_avx512vnni_sums.h",
+        "low = reinterpret_cast<VnniInts>(vnni_load(start));",
+        "low = VnniInts{};",
+    ),
 )
 
 PLAN = (

@@ -36,6 +36,23 @@ static simde__m512 to_float(simde__m512i value) {
   return simde_mm512_loadu_ps(to);
 }
 
+// Under the processor's own way of rounding, as the instruction does.
+static simde__m512i rounded(simde__m512 value) {
+  float from[16];
+  int32_t to[16];
+  simde_mm512_storeu_ps(from, value);
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<int32_t>(__builtin_nearbyintf(from[i]));
+  return simde_mm512_loadu_si512(to);
+}
+
+static simde__m512i truncated(simde__m512 value) {
+  float from[16];
+  int32_t to[16];
+  simde_mm512_storeu_ps(from, value);
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<int32_t>(from[i]);
+  return simde_mm512_loadu_si512(to);
+}
+
 static simde__m512i masked_load_bytes(simde__mmask64 lanes, const void* p) {
   int8_t v[64] = {};
   for (int i = 0; i < 64; ++i) {
@@ -69,6 +86,8 @@ static simde__m512i multiply_bytes(simde__m512i sums, simde__m512i pixels, simde
 #define _mm512_maskz_loadu_ps masked_load
 #define _mm512_mask_storeu_ps masked_store
 #define _mm512_cvtepi32_ps to_float
+#define _mm512_cvtps_epi32 rounded
+#define _mm512_cvttps_epi32 truncated
 #define _mm512_maskz_loadu_epi8 masked_load_bytes
 #define _mm512_mask_storeu_epi8 masked_store_bytes
 

@@ -9,6 +9,7 @@
 //   y   = y + shift_out[o]                    if shift_out
 //   out_real[pixel, o] = y                    if out_real
 //   out_bits[pixel] bit o = (y + next_shift[o]) >= 0   if out_bits
+//   out_pooled[2x2 pixels, o] = (((0 + y) + y) + y + y) / 4   if out_pooled: as pool.h, of kernels that pool
 //
 // One rounding for each operation written above: every kernel returns the bits of scalar.cc.
 // Bits: channel c is bit c % 64 of word c / 64; tail bits are 0.
@@ -45,6 +46,9 @@ struct BConv2dArgs {
   const float* next_shift;    // outputs; given with out_bits
   uint64_t* out_bits;         // out_height * out_width * ceil(outputs / 64)
   void* scratch;              // this thread's own, aligned to 64 bytes, for the time of the call
+
+  // out_height / 2 * out_width / 2 * outputs, both even; given without out_real
+  float* out_pooled = nullptr;
 };
 
 struct BConv2dKernel {
@@ -55,8 +59,9 @@ struct BConv2dKernel {
   void (*pack)(const BConv2dShape& shape, const uint64_t* weight, void* packed);
   // Of BConv2dArgs::scratch: what the kernel makes of the activations before it counts.
   uint64_t (*scratch_bytes)(const BConv2dShape& shape);
-  // Output rows begin to end - 1; threads may run disjoint ranges at once.
+  // Output rows begin to end - 1; threads may run disjoint ranges at once. With out_pooled both are even.
   void (*run)(const BConv2dArgs& args, int64_t begin, int64_t end);
+  bool pools = false;  // takes out_pooled
 };
 
 KernelList<BConv2dKernel> bconv2d_kernels();

@@ -17,39 +17,54 @@ namespace {
 
 constexpr int64_t kLanes = 16;              // outputs of a register
 constexpr int64_t kPlaneBytes = 64 * 1024;  // of pair words of a few rows, if one row of outputs needs no more
-constexpr int64_t kNeighbourPlanes = 3;     // pair words of a pixel whose partner is right, below, nobody
-constexpr int64_t kNeighbourRows = 5;       // pairs of a window of 3x3
+constexpr int64_t kNeighbourPlanes = 3;     // of half words: a1, which is p where there is no partner, p right, p below
+constexpr int64_t kNeighbourPairs = 5;      // pairs of a window of 3x3
 constexpr int64_t kTapOfPair[5][2][2] = {   // (kh, kw) of both; the last has no partner
     {{0, 0}, {0, 1}},
     {{1, 0}, {1, 1}},
     {{2, 0}, {2, 1}},
     {{0, 2}, {1, 2}},
     {{2, 2}, {2, 2}}};
-constexpr int64_t kPlaneOfPair[5] = {0, 0, 0, 1, 2};
+constexpr int64_t kPlaneOfPair[5] = {1, 1, 1, 2, 0};  // where its p is
 
 struct Layout {
   bool neighbours;    // taps are paired, and the planes have a border of zeros
   int64_t registers;  // of outputs in a block: 2 or 4
   int64_t blocks;
-  int64_t rows;         // runs of pair words in a window: kernel_h, or the five pairs
-  int64_t row_words;    // pair words of such a run
-  int64_t pixel_words;  // pair words of a pixel in the planes
-  int64_t width;        // of the planes
-  int64_t block_words;  // u32 of the weights of a block
-  int64_t lanes;        // outputs rounded up to blocks
+  int64_t columns;       // of a window: kernel_w, or one that holds the five pairs
+  int64_t column_words;  // pair words of a column; a window's are kept column by column
+  int64_t pixel_words;   // pair words of a pixel
+  int64_t pixel_step;    // u32 from pixel to pixel in the planes
+  int64_t width;         // of the planes
+  int64_t block_words;   // u32 of the weights of a block
+  int64_t lanes;         // outputs rounded up to blocks
 };
+
+// Whether outputs know no rows: then a map, or a few rows of it, is one long row.
+bool is_flat(const Window& w) {
+  return w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 0 &&
+         w.padding_w == 0;
+}
+
+// `rows` rows of a flat map.
+BConv2dShape as_one_row(const BConv2dShape& s, int64_t rows) {
+  const int64_t width = rows * s.window.width;
+  return {{1, width, 1, width, 1, 1, 1, 1, 0, 0}, s.channels, s.outputs, s.groups, s.padding_value};
+}
 
 Layout layout_of(const BConv2dShape& s) {
   const Window& w = s.window;
   Layout l = {};
   l.neighbours = s.channels <= 32 && w.kernel_h == 3 && w.kernel_w == 3;
-  l.registers = s.outputs % 64 == 0 && w.out_width >= 28 && w.out_width % 4 == 0 ? 4 : 2;
+  const bool fours = is_flat(w) || (w.out_width >= 28 && w.out_width % 4 == 0);
+  l.registers = s.outputs % 64 == 0 && fours ? 4 : 2;
   l.blocks = (s.outputs + l.registers * kLanes - 1) / (l.registers * kLanes);
-  l.rows = l.neighbours ? kNeighbourRows : w.kernel_h;
-  l.pixel_words = l.neighbours ? kNeighbourPlanes : (s.channels + 63) / 64;
-  l.row_words = l.neighbours ? 1 : w.kernel_w * l.pixel_words;
+  l.columns = l.neighbours ? 1 : w.kernel_w;
+  l.pixel_words = (s.channels + 63) / 64;
+  l.pixel_step = l.neighbours ? 1 : 2 * l.pixel_words;
+  l.column_words = l.neighbours ? kNeighbourPairs : w.kernel_h * l.pixel_words;
   l.width = l.neighbours ? (w.out_width - 1) * w.stride_w + w.kernel_w : w.width;
-  l.block_words = l.rows * l.row_words * l.registers * 2 * kLanes;
+  l.block_words = l.columns * l.column_words * l.registers * 2 * kLanes;
   l.lanes = l.blocks * l.registers * kLanes;
   return l;
 }
@@ -72,14 +87,16 @@ const int32_t* constants_of(const void* packed, const Layout& l) {
 
 int32_t ones(uint64_t v) { return static_cast<int32_t>(__builtin_popcountll(v)); }
 
-// Pair word i of run r of an output's weights, w1 below w2.
-uint64_t weight_pair(const BConv2dShape& s, const Layout& l, const uint64_t* weight, int64_t r, int64_t i) {
+// Pair word i of an output's weights, w1 below w2.
+uint64_t weight_pair(const BConv2dShape& s, const Layout& l, const uint64_t* weight, int64_t i) {
+  const int64_t kernel_w = s.window.kernel_w;
   if (!l.neighbours) {
-    return weight[r * l.row_words + i];
+    const int64_t kh = i % l.column_words / l.pixel_words;
+    return weight[(kh * kernel_w + i / l.column_words) * l.pixel_words + i % l.pixel_words];
   }
-  const auto& tap = kTapOfPair[r];
-  const uint64_t first = weight[tap[0][0] * s.window.kernel_w + tap[0][1]];
-  return r + 1 == kNeighbourRows ? first : first | weight[tap[1][0] * s.window.kernel_w + tap[1][1]] << 32;
+  const auto& tap = kTapOfPair[i];
+  const uint64_t first = weight[tap[0][0] * kernel_w + tap[0][1]];
+  return i + 1 == kNeighbourPairs ? first : first | weight[tap[1][0] * kernel_w + tap[1][1]] << 32;
 }
 
 // K and the terms of T of one output.
@@ -106,8 +123,8 @@ void pack_constants(const BConv2dShape& s, const Layout& l, const uint64_t* weig
       table(kh + 1, kw + 1) = term + table(kh, kw + 1) + table(kh + 1, kw) - table(kh, kw);
     }
   }
-  for (int64_t r = 0; l.neighbours && r < kNeighbourRows; ++r) {
-    const uint64_t v = weight_pair(s, l, weight, r, 0);
+  for (int64_t i = 0; l.neighbours && i < kNeighbourPairs; ++i) {
+    const uint64_t v = weight_pair(s, l, weight, i);
     constant += 2 * ones((v ^ v >> 32) & 0xFFFFFFFFu);
   }
   lane[0] = constant;
@@ -122,8 +139,8 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
   int32_t* constants = static_cast<int32_t*>(packed) + l.blocks * l.block_words;
   for (int64_t o = 0; o < s.outputs; ++o) {
     uint32_t* lane = out + o / block * l.block_words + o % block / kLanes * 2 * kLanes + o % kLanes;
-    for (int64_t i = 0; i < l.rows * l.row_words; ++i, lane += block * 2) {
-      const uint64_t v = weight_pair(s, l, weight, i / l.row_words, i % l.row_words);
+    for (int64_t i = 0; i < l.columns * l.column_words; ++i, lane += block * 2) {
+      const uint64_t v = weight_pair(s, l, weight, i);
       lane[0] = static_cast<uint32_t>(v);
       lane[kLanes] = static_cast<uint32_t>(v ^ v >> 32);
     }

@@ -4,199 +4,84 @@
 // popcnt(q) is a constant of the output and popcnt(p) one of the pixel. What is left for 1,024 products is four
 // instructions: vpxord, vpternlogd, vpopcntd, vpaddd. A register holds 32 channels of sixteen outputs, and the half
 // words of a pixel are broadcast against it: no sum across lanes, no narrowing.
-//
-// A tile is kPixels pixels of a row against kRegisters registers of outputs, its sums stay in registers. Taps outside
-// of the map are skipped: whole rows of the window, and of the first and last pixel of a tile the columns.
 #include "bconv2d/x86_avx512_epilogue.h"
 #include "bconv2d/x86_avx512_layout.h"
 #include "bconv2d/x86_avx512_planes.h"
+#include "bconv2d/x86_avx512_tile.h"
 
 namespace reactnet {
 namespace {
 
-constexpr int64_t kMaxWords = 1024;   // of a pixel: 65,536 channels
-constexpr int kSecondOrFirst = 0xD4;  // of (d1, q, p): p == q ? d1 : q
+constexpr int64_t kMaxProducts = 1 << 21;  // of an output: then all sums on the way to acc are exact in f32
 
-bool supports(const BConv2dShape& s) { return s.groups == 1 && (s.channels + 63) / 64 <= kMaxWords; }
-
-// Constants of the outputs of a block, for the taps inside of a pixel.
-struct Constants {
-  Taps kh, kw;
-  int32_t sum[4 * kLanes];
-};
-
-// One row of outputs against one block.
-struct Row {
-  const BConv2dArgs* args;
-  const Layout* layout;
-  const uint32_t* words;   // the planes, from row kh.begin of the window on
-  int64_t row_step;        // u32 from row to row
-  int64_t pixel_step;      // u32 from output to output
-  const uint32_t* weight;  // of row kh.begin
-  int64_t rows;
-  int64_t first;         // output
-  int64_t pixel;         // of the row's first output
-  const int32_t* boxes;  // of the row
-  int32_t tap_channels;  // products of a column of the window
-};
-
-// A tile of it: pixel words [0, before) have no first pixel, [before, after) all, [after, row_words) no last one.
-struct Tile {
-  int64_t ow;
-  int64_t at;  // u32 from Row::words to the first pixel's window; may be negative, where it begins outside
-  int64_t before, after;
-  int32_t taps[2];  // columns inside: of the first pixel, of the last; all between have all
-  const int32_t* constants[3];
-};
-
-// Pair words [0, count) of the pixels [kFirst, kLast) of a tile; `in` is where pixel kFirst has them.
-template <int kPixels, int kRegisters, int kFirst, int kLast, int kStep>
-inline __attribute__((always_inline)) void count_run(const uint32_t* in, int64_t step, const uint32_t* weight,
-                                                     int64_t count, __m512i (&sums)[kPixels][kRegisters]) {
-  step = kStep != 0 ? kStep : step;
-  for (const uint32_t* end = in + 2 * count; in != end; in += 2, weight += 2 * kRegisters * kLanes) {
-    __m512i w[kRegisters];
-    __m512i q[kRegisters];
-    for (int n = 0; n < kRegisters; ++n) {
-      w[n] = _mm512_load_si512(weight + 2 * n * kLanes);
-      q[n] = _mm512_load_si512(weight + (2 * n + 1) * kLanes);
-    }
-    for (int m = kFirst; m < kLast; ++m) {
-      const __m512i a = _mm512_set1_epi32(static_cast<int>(in[(m - kFirst) * step]));
-      const __m512i p = _mm512_set1_epi32(static_cast<int>(in[(m - kFirst) * step + 1]));
-      for (int n = 0; n < kRegisters; ++n) {
-        const __m512i d = _mm512_xor_si512(a, w[n]);
-        const __m512i b = _mm512_ternarylogic_epi32(d, q[n], p, kSecondOrFirst);
-        sums[m][n] = _mm512_add_epi32(sums[m][n], _mm512_popcnt_epi32(b));
-      }
-    }
-  }
+bool supports(const BConv2dShape& s) {
+  return s.groups == 1 && s.channels * s.window.kernel_h * s.window.kernel_w <= kMaxProducts;
 }
 
-// Register kN of each pixel, and those behind it. Indices that the compiler knows keep the sums in registers.
-template <int kN, int kPixels, int kRegisters>
-inline __attribute__((always_inline)) void finish_registers(const BConv2dArgs& args, const Row& row, const Tile& tile,
-                                                            const __m512i (&base)[kPixels],
-                                                            const __m512i (&sums)[kPixels][kRegisters],
-                                                            uint64_t (&words)[kPixels]) {
-  const int64_t o = row.first + kN * kLanes;
-  if (o >= args.shape.outputs) {
-    return;
+void finish_waiting(Row& row) {
+  Queue& queue = *row.queue;
+  if (queue.pixels != 0) {
+    row.finish_queue(*row.args, queue);
   }
-  __m512i acc[kPixels];
-  for (int m = 0; m < kPixels; ++m) {
-    const int32_t* constants = tile.constants[m == 0 ? 0 : m == kPixels - 1 ? 2 : 1];
-    const __m512i all = _mm512_add_epi32(base[m], _mm512_loadu_si512(constants + kN * kLanes));
-    acc[m] = _mm512_sub_epi32(all, _mm512_slli_epi32(sums[m][kN], 2));
-  }
-  finish_lanes<kPixels>(args, row.pixel + tile.ow, o, kN * kLanes, acc, words);
-  if constexpr (kN + 1 < kRegisters) {
-    finish_registers<kN + 1>(args, row, tile, base, sums, words);
-  }
+  queue.pixels = 0;
 }
 
-template <int kPixels, int kRegisters>
-inline __attribute__((always_inline)) void finish(const Row& row, const Tile& tile,
-                                                  const __m512i (&sums)[kPixels][kRegisters]) {
-  const BConv2dArgs args = *row.args;  // a copy that no store can change
-  const int32_t kernel_w = static_cast<int32_t>(args.shape.window.kernel_w);
-  __m512i base[kPixels];
-  for (int m = 0; m < kPixels; ++m) {
-    const int32_t taps = m == 0 ? tile.taps[0] : m == kPixels - 1 ? tile.taps[1] : kernel_w;
-    base[m] = _mm512_set1_epi32(taps * row.tap_channels - 2 * row.boxes[tile.ow + m]);
-  }
-  uint64_t words[kPixels] = {};
-  finish_registers<0>(args, row, tile, base, sums, words);
-  for (int m = 0; args.out_bits != nullptr && m < kPixels; ++m) {
-    store_bits(args, row.pixel + tile.ow + m, row.first, kRegisters * kLanes, words[m]);
-  }
-}
-
-template <int kPixels, int kRegisters, int kStep>
-void run_tile(const Row& row, const Tile& tile) {
-  const Layout& l = *row.layout;
-  const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a pair word
-  const int64_t step = kStep != 0 ? kStep : row.pixel_step;
-  __m512i sums[kPixels][kRegisters];
-  for (int m = 0; m < kPixels; ++m) {
-    for (int n = 0; n < kRegisters; ++n) {
-      sums[m][n] = _mm512_setzero_si512();
-    }
-  }
-  const uint32_t* weight = row.weight;
-  for (int64_t r = 0; r < row.rows; ++r, weight += l.row_words * word) {
-    const int64_t at =
-        tile.at +
-        (l.neighbours ? 2 * ((kTapOfPair[r][0][0] * l.width + kTapOfPair[r][0][1]) * kNeighbourPlanes + kPlaneOfPair[r])
-                      : r * row.row_step);
-    if constexpr (kPixels > 1) {
-      count_run<kPixels, kRegisters, 1, kPixels, kStep>(row.words + (at + step), step, weight, tile.before, sums);
-    }
-    count_run<kPixels, kRegisters, 0, kPixels, kStep>(row.words + (at + 2 * tile.before), step,
-                                                      weight + tile.before * word, tile.after - tile.before, sums);
-    if constexpr (kPixels > 1) {
-      count_run<kPixels, kRegisters, 0, kPixels - 1, kStep>(row.words + (at + 2 * tile.after), step,
-                                                            weight + tile.after * word, l.row_words - tile.after, sums);
-    }
-  }
-  finish<kPixels, kRegisters>(row, tile, sums);
-}
-
-using RunTile = void (*)(const Row&, const Tile&);
-
-// The tile that a row is cut into, the steps from pixel to pixel of common layers built in.
-template <int kPixels, int kRegisters>
-RunTile main_tile(int64_t pixel_step) {
-  switch (pixel_step) {
-    case 2:
-      return run_tile<kPixels, kRegisters, 2>;
-    case 4:
-      return run_tile<kPixels, kRegisters, 4>;
-    case 8:
-      return run_tile<kPixels, kRegisters, 8>;
-    case 16:
-      return run_tile<kPixels, kRegisters, 16>;
-    case 32:
-      return run_tile<kPixels, kRegisters, 32>;
-    default:
-      return run_tile<kPixels, kRegisters, 0>;
-  }
-}
-
-// Tiles of a row, largest first, the last of one pixel.
-struct Tiles {
-  int64_t pixels[3];
-  RunTile run[3];
-};
-
-Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
-  const int64_t step = 2 * l.pixel_words * s.window.stride_w;
-  if (l.registers == 4) {
-    return {{4, 2, 1}, {main_tile<4, 4>(step), run_tile<2, 4, 0>, run_tile<1, 4, 0>}};
-  }
-  if (s.window.out_width % 7 == 0) {
-    return {{7, 3, 1}, {main_tile<7, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
-  }
-  return {{8, 3, 1}, {main_tile<8, 2>(step), run_tile<3, 2, 0>, run_tile<1, 2, 0>}};
-}
-
-// The constants of the block from `first` on for the taps inside; kept as long as they stay the same.
-const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t first, Taps kh, Taps kw, Constants& c) {
-  if (c.kh.begin == kh.begin && c.kh.end == kh.end && c.kw.begin == kw.begin && c.kw.end == kw.end) {
-    return c.sum;
-  }
-  c.kh = kh;
+// The constants of the block for the columns inside.
+void make_constants(const Row& row, Taps kw, Constants& c) {
   c.kw = kw;
-  const int32_t* constant = constants_of(args.packed, l) + first;
-  const auto table = [&](int64_t i, int64_t j) {
-    return constant + (1 + i * (args.shape.window.kernel_w + 1) + j) * l.lanes;
-  };
+  const Layout& l = *row.layout;
+  const Taps kh = row.kh;
+  const int64_t kernel_w = row.args->shape.window.kernel_w;
+  const int32_t* constant = constants_of(row.args->packed, l) + row.queue->first;
+  const auto table = [&](int64_t i, int64_t j) { return constant + (1 + i * (kernel_w + 1) + j) * l.lanes; };
   const int32_t* corners[4] = {table(kh.begin, kw.begin), table(kh.begin, kw.end), table(kh.end, kw.begin),
                                table(kh.end, kw.end)};
-  for (int64_t i = 0; i < l.registers * kLanes; ++i) {
-    c.sum[i] = constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
+  const int32_t products = static_cast<int32_t>(l.neighbours ? kernel_w : kw.end - kw.begin) * row.tap_channels;
+  const int64_t outputs = l.registers * kLanes;
+  for (int64_t i = 0; i < outputs; ++i) {
+    const int32_t acc = products + constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
+    c.acc[i] = static_cast<float>(acc);
+    c.acc[outputs + i] = static_cast<float>(acc - 2);
   }
-  return c.sum;
+}
+
+// The constants of pixel `ow`, which lacks columns; kept as long as they stay the same. What waits may need those that
+// were there.
+Constants& edge_constants(Row& row, int64_t ow) {
+  const Taps kw = inside_columns(row.args->shape.window, ow);
+  Constants& c = row.queue->constants[kw.begin > 0 ? 0 : 2];
+  if (c.kw.begin != kw.begin || c.kw.end != kw.end) {
+    finish_waiting(row);
+    make_constants(row, kw, c);
+  }
+  return c;
+}
+
+// Gives the pixels ow to end - 1 a place in the queue, before they are counted: where their counts belong. Only the
+// first and the last may lack columns.
+int32_t* enqueue(Row& row, int64_t ow, int64_t end) {
+  Queue& queue = *row.queue;
+  const int64_t outputs = row.layout->registers * kLanes;
+  if (queue.pixels + end - ow > row.most) {
+    finish_waiting(row);
+  }
+  const float* whole = queue.constants[1].acc;
+  const float* first = ow < row.whole[0] || ow >= row.whole[1] ? edge_constants(row, ow).acc : whole;
+  const float* last = end > row.whole[1] ? edge_constants(row, end - 1).acc : whole;
+  if (queue.pixels == 0) {
+    queue.pixel = row.pixel + ow;
+  }
+  int32_t* counts = queue.counts + queue.pixels * outputs;
+  const float** acc = queue.acc + queue.pixels;
+  queue.pixels += end - ow;
+  *acc++ = first + row.odd[ow] * outputs;
+  for (int64_t m = ow + 1; m < end - 1; ++m) {
+    *acc++ = whole + row.odd[m] * outputs;
+  }
+  if (end - ow > 1) {
+    *acc = last + row.odd[end - 1] * outputs;
+  }
+  return counts;
 }
 
 // Whether the taps of a tile fit the runs and constants of run_tile: only its first pixel may lack taps on the left,
@@ -208,79 +93,157 @@ bool fits(const Window& w, int64_t ow, int64_t pixels) {
                          inside_columns(w, ow + 1).begin == 0 && inside_columns(w, ow + pixels - 2).end == w.kernel_w);
 }
 
-void run_row(const Row& row, const Tiles& tiles, Taps kh, Constants (&constants)[3]) {
-  const BConv2dArgs& args = *row.args;
-  const Layout& l = *row.layout;
-  const Window& w = args.shape.window;
+// The largest tile at `ow`: its place in Tiles.
+int largest_tile(const Window& w, const Tiles& tiles, int64_t ow) {
+  int size = 0;
+  while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
+    ++size;
+  }
+  return size;
+}
+
+// A tile some of whose windows lack columns.
+Tile edge_tile(const Row& row, int64_t ow, int64_t end, int32_t* counts) {
+  const int64_t words = row.runs * row.run_words;
+  if (row.layout->neighbours) {
+    return {ow, 0, words, counts};
+  }
+  const Window& w = row.args->shape.window;
+  const int64_t column = words / w.kernel_w;
+  return {ow, inside_columns(w, ow).begin * column, inside_columns(w, end - 1).end * column, counts};
+}
+
+// Another line of each place of the next block: as many calls as a place has lines, and all of it is fetched.
+void fetch_other_line(Row& row) {
+  const int64_t place = 2 * row.layout->registers * kLanes;
+  row.ahead = (row.ahead & -place) + ((row.ahead + kLanes) & (place - 1));
+}
+
+void run_row(Row& row, const Tiles& tiles) {
+  const Window& w = row.args->shape.window;
+  const int64_t size = tiles.pixels[0];
   for (int64_t ow = 0; ow < w.out_width;) {
-    int size = 0;
-    while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
-      ++size;
+    fetch_other_line(row);
+    if (ow >= row.whole[0] && ow + size <= row.whole[1]) {
+      int64_t end = ow + size;  // of as many tiles as may wait together
+      const int64_t room = ow + row.most - row.queue->pixels;
+      while (end + size <= room && end + size <= row.whole[1]) {
+        end += size;
+      }
+      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, end)}, end);
+      ow = end;
+      continue;
     }
-    const int64_t pixels = tiles.pixels[size];
-    const Taps first = inside_columns(w, ow);
-    const Taps last = inside_columns(w, ow + pixels - 1);
-    Tile tile = {ow, ow * row.pixel_step, 0, l.row_words, {}, {}};
-    if (!l.neighbours) {
-      tile.at -= 2 * w.padding_w * l.pixel_words;
-      tile.before = first.begin * l.pixel_words;
-      tile.after = last.end * l.pixel_words;
-    }
-    tile.taps[0] = static_cast<int32_t>(l.neighbours ? w.kernel_w : first.end - first.begin);
-    tile.taps[1] = static_cast<int32_t>(l.neighbours ? w.kernel_w : last.end - last.begin);
-    tile.constants[0] = constants_for(args, l, row.first, kh, first, constants[0]);
-    tile.constants[1] = constants_for(args, l, row.first, kh, {0, w.kernel_w}, constants[1]);
-    tile.constants[2] = constants_for(args, l, row.first, kh, last, constants[2]);
-    tiles.run[size](row, tile);
-    ow += pixels;
+    const int smaller = largest_tile(w, tiles, ow);
+    const int64_t end = ow + tiles.pixels[smaller];
+    int32_t* counts = enqueue(row, ow, end);
+    tiles.run[smaller](row, edge_tile(row, ow, end, counts), end);
+    ow = end;
   }
 }
+
+// Arguments of which rows may have become one.
+struct Call : BConv2dArgs {
+  int64_t map_width;
+  int64_t above;  // pixels of the map above those of the call
+};
 
 // Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
-void run_block(const BConv2dArgs& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top,
-               int64_t begin, int64_t end, int64_t block) {
+void run_block(const Call& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top, int64_t begin,
+               int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
-  const uint32_t* words = reinterpret_cast<const uint32_t*>(planes.words);
-  Constants constants[3];
-  for (Constants& c : constants) {
-    c.kh = {-1, -1};
+  Queue queue;
+  queue.pixels = 0;
+  queue.first = block * l.registers * kLanes;
+  queue.width = args.map_width;
+  queue.above = args.above;
+  for (int64_t n = 0; n < l.registers; ++n) {
+    queue.lanes[n] = make_lanes(args, queue.first + n * kLanes);
   }
   Row row = {};
+  row.kh = {-1, -1};
+  row.queue = &queue;
+  row.whole[0] = (w.padding_w + w.stride_w - 1) / w.stride_w;
+  const int64_t room = w.width + w.padding_w - w.kernel_w;
+  row.whole[1] = room < 0 ? 0 : room / w.stride_w + 1;
+  row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
+  row.most = args.shape.outputs % 1024 == 0 ? kFewPixels : kCounts / l.registers;
+  row.finish_queue = l.registers == 4 ? finish_queue_for<4>(args) : finish_queue_for<2>(args);
   row.args = &args;
   row.layout = &l;
-  row.row_step = 2 * l.width * l.pixel_words;
-  row.pixel_step = 2 * l.pixel_words * w.stride_w;
-  row.first = block * l.registers * kLanes;
+  row.ahead = block + 1 < l.blocks ? l.block_words : 0;
+  row.words = planes.words;
+  row.pixel_step = l.pixel_step * w.stride_w;
   for (int64_t oh = begin; oh < end; ++oh) {
     const Taps kh = inside_rows(w, oh);
-    const int64_t y = oh * w.stride_h - w.padding_h - top + (l.neighbours ? 0 : kh.begin);
-    row.words = words + (kh.begin < kh.end || l.neighbours ? y * row.row_step : 0);
-    row.weight = weight + (l.neighbours ? 0 : kh.begin * l.row_words * l.registers * 2 * kLanes);
-    row.rows = l.neighbours ? kNeighbourRows : kh.end - kh.begin;
-    row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : row.rows) * args.shape.channels);
+    const bool all = l.neighbours || kh.end - kh.begin == w.kernel_h;
+    const int64_t skipped = all ? 0 : kh.begin * l.pixel_words;
+    row.at = (oh * w.stride_h - w.padding_h - top) * l.width * l.pixel_step;
+    row.at -= l.neighbours ? 0 : w.padding_w * l.pixel_step;
+    row.places = planes.places + skipped;
+    row.weight = weight + skipped * l.registers * 2 * kLanes;
+    row.runs = all ? 1 : l.columns;
+    row.run_words = all ? l.columns * l.column_words : (kh.end - kh.begin) * l.pixel_words;
+    row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : kh.end - kh.begin) * args.shape.channels);
+    if (kh.begin != row.kh.begin || kh.end != row.kh.end) {
+      finish_waiting(row);
+      row.kh = kh;
+      for (Constants& c : queue.constants) {
+        c.kw = {-1, -1};
+      }
+      make_constants(row, {0, w.kernel_w}, queue.constants[1]);
+    }
     row.pixel = oh * w.out_width;
     row.boxes = planes.boxes + (oh - begin) * w.out_width;
-    run_row(row, tiles, kh, constants);
+    row.odd = planes.odd + (oh - begin) * w.out_width;
+    run_row(row, tiles);
   }
+  finish_waiting(row);
 }
 
-void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
+void run_rows(const Call& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
   const Tiles tiles = tiles_of(args.shape, l);
+  list_places(l, planes);
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
     const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
     const int64_t top = make_planes(args, l, planes, oh, last);
+    halve_boxes(planes, (last - oh) * args.shape.window.out_width);
     for (int64_t block = 0; block < l.blocks; ++block) {
       run_block(args, l, planes, tiles, top, oh, last, block);
     }
   }
 }
 
+// Rows begin to end - 1 of a flat map as one.
+void run_one_row(const BConv2dArgs& args, int64_t begin, int64_t end) {
+  const BConv2dShape& s = args.shape;
+  const int64_t first = begin * s.window.width;
+  Call row = {args, s.window.out_width, first};
+  row.shape = as_one_row(s, end - begin);
+  row.in += first * ((s.channels + 63) / 64);
+  row.shortcut = args.shortcut != nullptr ? args.shortcut + first * args.shortcut_channels : nullptr;
+  row.out_real = args.out_real != nullptr ? args.out_real + first * s.outputs : nullptr;
+  row.out_bits = args.out_bits != nullptr ? args.out_bits + first * ((s.outputs + 63) / 64) : nullptr;
+  run_rows(row, 0, 1);
+}
+
+void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
+  if (!is_flat(args.shape.window)) {
+    run_rows({args, args.shape.window.out_width, 0}, begin, end);
+    return;
+  }
+  const int64_t rows = planes_of(args.shape, layout_of(args.shape), args.scratch).out_rows;
+  for (int64_t oh = begin; oh < end; oh += rows) {
+    run_one_row(args, oh, oh + rows < end ? oh + rows : end);
+  }
+}
+
 }  // namespace
 
 constexpr BConv2dKernel bconv2d_x86_avx512vpopcntdq = {
-    "bconv2d_x86_avx512vpopcntdq", Isa::kAvx512, supports, packed_bytes, pack, scratch_bytes, run};
+    "bconv2d_x86_avx512vpopcntdq", Isa::kAvx512, supports, packed_bytes, pack, scratch_bytes, run, true};
 
 }  // namespace reactnet

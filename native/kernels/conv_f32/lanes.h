@@ -1,31 +1,33 @@
-// conv_f32 in registers of any width. A tile is up to kWideTile pixels against sixteen outputs of a group, or
-// kNarrowTile against eight where a group has no more: as many sums as registers allow, so that the latency of an
+// conv_f32 in registers of any width. A tile is up to kWideTile pixels against kWide outputs of a group, or kNarrowTile
+// against kNarrow where a group has no more: as many sums as registers allow, so that the latency of an
 // addition, which the law does not allow to fuse with its product, is hidden. Each sum still runs in the order of the
 // law.
 //
 // The pixels of a tile have the same taps inside the map: they are a run of a row, or, in the columns at the edges, a
 // run of a column. As many outputs as have their weights in the nearer cache go over all rows before the next ones.
 //
-// Packed weights: groups x blocks of 8 or 16 outputs x kh x kw x ci x the block, the last block of a group filled up
-// with zeros.
+// Packed weights: groups x blocks of kNarrow or kWide outputs x kh x kw x ci x the block, the last block of a group
+// filled up with zeros.
 //
 // An ISA's file includes this inside its own anonymous namespace, behind <arch>_<isa>_lanes.h, kWideTile and
 // kNarrowTile.
 #ifndef REACTNET_KERNELS_CONV_F32_LANES_H_
 #define REACTNET_KERNELS_CONV_F32_LANES_H_
 
+constexpr int kNarrow = kLanes > 8 ? static_cast<int>(kLanes) : 8;  // outputs of a block
+constexpr int kWide = 2 * kNarrow;
 constexpr int64_t kNearFloats = 24 * 1024;  // of weights that stay near while rows go by: 96 KiB
 
 struct Group {
   int64_t channels, outputs;
-  int64_t block;   // outputs of a block: 8 or 16
+  int64_t block;   // outputs of a block
   int64_t blocks;  // of a group
   int64_t floats;  // of a block
 };
 
 Group group_of(const ConvF32Shape& s) {
-  Group g = {s.channels / s.groups, s.outputs / s.groups, 16, 0, 0};
-  g.block = g.outputs <= 8 ? 8 : 16;
+  Group g = {s.channels / s.groups, s.outputs / s.groups, kWide, 0, 0};
+  g.block = g.outputs <= kNarrow ? kNarrow : kWide;
   g.blocks = (g.outputs + g.block - 1) / g.block;
   g.floats = s.window.kernel_h * s.window.kernel_w * g.channels * g.block;
   return g;
@@ -175,10 +177,10 @@ struct Blocks {
 
 // `pixels` in a line, cut into tiles as even as can be.
 void run_line(const ConvF32Args& args, const Group& g, Tile tile, int64_t pixels, const Blocks& blocks) {
-  const int64_t most = g.block == 8 ? kNarrowTile : kWideTile;
+  const int64_t most = g.block == kNarrow ? kNarrowTile : kWideTile;
   for (int64_t tiles = (pixels + most - 1) / most; tiles > 0; --tiles) {
     const int64_t size = (pixels + tiles - 1) / tiles;
-    const RunTile run = g.block == 8 ? tile_of<kNarrowTile, 8>(size) : tile_of<kWideTile, 16>(size);
+    const RunTile run = g.block == kNarrow ? tile_of<kNarrowTile, kNarrow>(size) : tile_of<kWideTile, kWide>(size);
     for (int64_t block = blocks.begin; block < blocks.end; ++block) {
       const int64_t group = block / g.blocks;
       const int64_t first = block % g.blocks * g.block;

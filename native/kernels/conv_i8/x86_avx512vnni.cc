@@ -9,15 +9,14 @@
 
 #include "conv_i8/conv_i8.h"
 #include "patch.h"
-#include "x86_avx512vnni_tile.h"
+#include "x86_avx512vnni_sums.h"
 
 namespace reactnet {
 namespace {
 
 constexpr int64_t kBlock = kVnniBlock;
-constexpr int64_t kTile = kVnniTile;
-constexpr int64_t kGroup = 32;       // pixels, if their patches fit
-constexpr int64_t kScratch = 65536;  // bytes: half of a small second-level cache
+constexpr int64_t kNear = 24 * 1024;  // bytes of patches at once: half of a first cache, if a tile's fit
+constexpr int64_t kScratch = 65536;   // at most: half of a small second-level cache
 
 struct Part {  // one group of channels and outputs
   int64_t channels, outputs, blocks, products, fours;
@@ -32,7 +31,7 @@ Part part_of(const ConvI8Shape& s) {
 
 // Small groups would leave most lanes empty.
 bool supports(const ConvI8Shape& s) {
-  return part_of(s).fours * 4 * kTile <= kScratch && (s.groups == 1 || s.outputs / s.groups >= 16);
+  return part_of(s).fours * 4 * kVnniTile <= kScratch && (s.groups == 1 || s.outputs / s.groups >= 16);
 }
 
 uint64_t packed_bytes(const ConvI8Shape& s) {
@@ -75,55 +74,87 @@ void gather(const ConvI8Args& args, const Part& p, int64_t group, Position at, b
            [&](int64_t to, int64_t from, int64_t count) { copy_bytes(patch + to, args.in + from, count); });
 }
 
-// Sixteen outputs from `o` on, of which `left` exist: y = ((f32(acc) * s) * scale) + bias.
-void store(const ConvI8Args& args, int64_t pixel, int64_t o, int64_t left, __m512i acc) {
-  if (left <= 0) {
-    return;
+// Where the sums of a tile go: y = ((f32(acc) * s) * scale) + bias.
+struct Outputs {
+  const float* in_scale;
+  const float* scale;
+  const float* bias;
+  float* out;
+  int64_t step;         // to the next pixel
+  __mmask16 low, high;  // those that exist
+
+  auto operator()() const {
+    const __m512 in = _mm512_set1_ps(*in_scale);
+    const __m512 scale_low = _mm512_maskz_loadu_ps(low, scale);
+    const __m512 scale_high = _mm512_maskz_loadu_ps(high, scale + 16);
+    const __m512 bias_low = _mm512_maskz_loadu_ps(low, bias);
+    const __m512 bias_high = _mm512_maskz_loadu_ps(high, bias + 16);
+    return [=, lanes_low = low, lanes_high = high, to = out, pixel_step = step](int pixel, int half, __m512i sum) {
+      const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), in);
+      const __m512 y = _mm512_mul_ps(x, half == 0 ? scale_low : scale_high);
+      _mm512_mask_storeu_ps(to + pixel * pixel_step + half * 16, half == 0 ? lanes_low : lanes_high,
+                            _mm512_add_ps(y, half == 0 ? bias_low : bias_high));
+    };
   }
-  const __mmask16 lanes = left >= 16 ? static_cast<__mmask16>(0xFFFF) : static_cast<__mmask16>((1u << left) - 1u);
-  const __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_set1_ps(*args.in_scale));
-  const __m512 y = _mm512_mul_ps(sum, _mm512_maskz_loadu_ps(lanes, args.scale + o));
-  _mm512_mask_storeu_ps(args.out + pixel * args.shape.outputs + o, lanes,
-                        _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, args.bias + o)));
-}
+};
 
 void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t index, int64_t count,
                const uint8_t* patches) {
   const int32_t* base = static_cast<const int32_t*>(args.packed);
   const int8_t* weights = reinterpret_cast<const int8_t*>(base + args.shape.groups * p.blocks * kBlock);
-  int32_t sums[kTile * kBlock];
+  const int64_t bytes = p.fours * 4;
+  const int64_t size = vnni_tile_of(count);
   for (int64_t block = 0; block < p.blocks; ++block) {
     const int64_t at = group * p.blocks + block;
-    const int64_t o = group * p.outputs + block * kBlock;
+    const int64_t first = group * p.outputs + block * kBlock;
     const int64_t left = p.outputs - block * kBlock;
-    for (int64_t begin = 0; begin < count; begin += kTile) {
-      const int64_t pixels = count - begin < kTile ? count - begin : kTile;
-      vnni_sum(pixels, patches + begin * p.fours * 4, p.fours * 4, weights + at * p.fours * kBlock * 4, p.fours,
-               base + at * kBlock, sums);
-      for (int64_t m = 0; m < pixels; ++m) {
-        store(args, index + begin + m, o, left, vnni_load(sums + m * kBlock));
-        store(args, index + begin + m, o + 16, left - 16, vnni_load(sums + m * kBlock + 16));
-      }
+    Outputs outputs = {args.in_scale,      args.scale + first, args.bias + first,    nullptr,
+                       args.shape.outputs, vnni_lanes(left),   vnni_lanes(left - 16)};
+    for (int64_t m = 0; m < count; m += size) {
+      const VnniTile tile = {patches + m * bytes, bytes, p.fours, weights + at * bytes * kBlock, base + at * kBlock, 0};
+      outputs.out = args.out + (index + m) * args.shape.outputs + first;
+      vnni_sum<kVnniTile>(tile, count - m < size ? count - m : size, [](int64_t i) { return i * 4; }, outputs);
     }
+  }
+}
+
+// Pixels whose patches are at hand at once.
+int64_t most_pixels(const Part& p) {
+  const int64_t near = kNear / (p.fours * 4) / kVnniTile * kVnniTile;
+  return near > 0 ? near : kVnniTile;
+}
+
+// Patches lie in the map as they are wanted: one tap, no border, whole fours.
+bool lie_ready(const ConvI8Shape& s) {
+  const Window& w = s.window;
+  return w.kernel_h * w.kernel_w * w.stride_h * w.stride_w * s.groups == 1 && w.padding_h + w.padding_w == 0 &&
+         s.channels % 4 == 0;
+}
+
+void gather_all(const ConvI8Args& args, const Part& p, int64_t group, int64_t index, int64_t count, uint8_t* patches) {
+  if (lie_ready(args.shape)) {
+    copy_bytes(patches, args.in + index * p.channels, count * p.channels);
+    return;
+  }
+  const Window& w = args.shape.window;
+  const Whole whole = whole_of(w);
+  Position at = position_at(w, index);
+  for (int64_t m = 0; m < count; ++m, at = next_position(w, at)) {
+    gather(args, p, group, at, whole.has(at), patches + m * p.fours * 4);
   }
 }
 
 void run(const ConvI8Args& args, int64_t begin, int64_t end) {
   const Part p = part_of(args.shape);
-  const Window& w = args.shape.window;
-  const Whole whole = whole_of(w);
-  const int64_t last = end * w.out_width;
-  const int64_t fit = kScratch / (p.fours * 4) / kTile * kTile;
-  const int64_t most = fit < kGroup ? fit : kGroup;
+  const int64_t width = args.shape.window.out_width;
+  const int64_t last = end * width;
+  const int64_t most = most_pixels(p);
   uint8_t patches[kScratch];
   memset(patches, 0, static_cast<size_t>(most * p.fours * 4));  // the last four may reach past a patch's products
-  for (int64_t index = begin * w.out_width; index < last; index += most) {
+  for (int64_t index = begin * width; index < last; index += most) {
     const int64_t count = last - index < most ? last - index : most;
     for (int64_t group = 0; group < args.shape.groups; ++group) {
-      Position at = position_at(w, index);
-      for (int64_t m = 0; m < count; ++m, at = next_position(w, at)) {
-        gather(args, p, group, at, whole.has(at), patches + m * p.fours * 4);
-      }
+      gather_all(args, p, group, index, count, patches);
       run_group(args, p, group, index, count, patches);
     }
   }

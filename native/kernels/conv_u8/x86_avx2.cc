@@ -27,15 +27,15 @@ int64_t columns_of(const ConvU8Shape& s) {
 }
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
-  return static_cast<uint64_t>(4 * offset_numbers(s) + 4 * pairs_of(s) * padded_outputs(s));
+  return static_cast<uint64_t>(4 * offset_numbers(s, padded_outputs(s)) + 4 * pairs_of(s) * padded_outputs(s));
 }
 
 void pack(const ConvU8Shape& s, const void* weight, const int32_t* offset, void* packed) {
   memset(packed, 0, packed_bytes(s));
-  pack_offsets(s, offset, packed);
+  pack_offsets(s, offset, padded_outputs(s), packed);
   const int64_t row = s.window.kernel_w * s.channels;
   const int64_t products = s.window.kernel_h * row;
-  int16_t* weights = reinterpret_cast<int16_t*>(static_cast<uint32_t*>(packed) + offset_numbers(s));
+  int16_t* weights = reinterpret_cast<int16_t*>(static_cast<uint32_t*>(packed) + offset_numbers(s, padded_outputs(s)));
   for (int64_t o = 0; o < s.outputs; ++o) {
     int16_t* block = weights + (o / kBlock * pairs_of(s) * kBlock + o % kBlock) * 2;
     for (int64_t i = 0; i < products; ++i) {
@@ -117,7 +117,7 @@ void run_row(const ConvU8Args& args, const Whole& whole, Position p, int64_t cou
                                             run_tile<4>, run_tile<5>, run_tile<6>};
   const ConvU8Shape& s = args.shape;
   const int32_t* base = static_cast<const int32_t*>(args.packed);
-  const int16_t* weights = reinterpret_cast<const int16_t*>(base + offset_numbers(s));
+  const int16_t* weights = reinterpret_cast<const int16_t*>(base + offset_numbers(s, padded_outputs(s)));
   int32_t start[kTile * kBlock];
   Tile t = {};
   t.row_stride = stride;

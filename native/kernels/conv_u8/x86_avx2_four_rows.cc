@@ -100,14 +100,14 @@ int64_t columns_of(const ConvU8Shape& s) {
 }
 
 uint64_t packed_bytes(const ConvU8Shape& s) {
-  return static_cast<uint64_t>(4 * offset_numbers(s) + 4 * pairs_of(s) * padded_outputs(s));
+  return static_cast<uint64_t>(4 * offset_numbers(s, padded_outputs(s)) + 4 * pairs_of(s) * padded_outputs(s));
 }
 
 void pack(const ConvU8Shape& s, const void* weight, const int32_t* offset, void* packed) {
   memset(packed, 0, packed_bytes(s));
-  pack_offsets(s, offset, packed);
+  pack_offsets(s, offset, padded_outputs(s), packed);
   const int64_t row = row_of(s);
-  int16_t* weights = reinterpret_cast<int16_t*>(static_cast<uint32_t*>(packed) + offset_numbers(s));
+  int16_t* weights = reinterpret_cast<int16_t*>(static_cast<uint32_t*>(packed) + offset_numbers(s, padded_outputs(s)));
   for (int64_t o = 0; o < s.outputs; ++o) {
     const int8_t* from = static_cast<const int8_t*>(weight) + o * s.window.kernel_h * row;
     const int8_t* const even[] = {from, from + 2 * row, from + 4 * row, from + 6 * row};
@@ -325,7 +325,8 @@ void set_start(const ConvU8Args& args, const Whole& whole, Position p, int64_t f
 void run_block(const ConvU8Args& args, const Whole& whole, Position p, int64_t count, int64_t first, Tile t) {
   const ConvU8Shape& s = args.shape;
   int32_t start[kRows * kTile * kBlock];
-  t.weight = static_cast<const int16_t*>(args.packed) + 2 * offset_numbers(s) + first * pairs_of(s) * 2;
+  t.weight =
+      static_cast<const int16_t*>(args.packed) + 2 * offset_numbers(s, padded_outputs(s)) + first * pairs_of(s) * 2;
   t.scale = args.scale + first;
   t.bias = args.bias + first;
   t.left = s.outputs - first;

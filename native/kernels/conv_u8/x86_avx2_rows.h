@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conv_u8/conv_u8.h"
+#include "conv_u8/corners.h"
 #include "patch.h"
 
 namespace reactnet {
@@ -15,40 +16,11 @@ namespace {
 constexpr int64_t kBlock = 16;  // outputs of a tile
 constexpr int64_t kSlack = 16;  // a row is followed by this many numbers: a copy may write 15 too many
 
-inline int64_t taps_of(const ConvU8Shape& s) { return s.window.kernel_h * s.window.kernel_w; }
-inline int64_t corners_of(const ConvU8Shape& s) { return (s.window.kernel_h + 1) * (s.window.kernel_w + 1); }
 inline int64_t padded_outputs(const ConvU8Shape& s) { return (s.outputs + kBlock - 1) / kBlock * kBlock; }
 
 // Of a row of numbers that `pixels` outputs side by side read.
 inline int64_t row_numbers(const ConvU8Shape& s, int64_t pixels) {
   return ((pixels - 1) * s.window.stride_w + s.window.kernel_w) * s.channels;
-}
-
-// What a packed weight begins with: for each output minus the sum of its offsets; then the sums of the offsets above
-// and left of each corner between taps, so that four of them give the sum over any part of the window.
-inline int64_t offset_numbers(const ConvU8Shape& s) { return (1 + corners_of(s)) * padded_outputs(s); }
-
-// One output's sums of offsets by corner, `step` apart; modulo 2^32, as a part may be larger than the whole.
-inline void pack_corners(const ConvU8Shape& s, const int32_t* offset, uint32_t* corner, int64_t step) {
-  const int64_t columns = s.window.kernel_w + 1;
-  for (int64_t row = 1; row <= s.window.kernel_h; ++row) {
-    uint32_t sum = 0;
-    for (int64_t column = 1; column < columns; ++column, ++offset) {
-      sum += static_cast<uint32_t>(*offset);
-      corner[(row * columns + column) * step] = corner[((row - 1) * columns + column) * step] + sum;
-    }
-  }
-}
-
-// `packed` holds zeros.
-inline void pack_offsets(const ConvU8Shape& s, const int32_t* offset, void* packed) {
-  const int64_t padded = padded_outputs(s);
-  uint32_t* base = static_cast<uint32_t*>(packed);
-  uint32_t* corners = base + padded;
-  for (int64_t o = 0; o < s.outputs; ++o) {
-    pack_corners(s, offset + o * taps_of(s), corners + o, padded);
-    base[o] = 0 - corners[(corners_of(s) - 1) * padded + o];
-  }
 }
 
 // Widens `count` bytes; reads sixteen at a time where `room` allows, and then writes up to 15 numbers too many.

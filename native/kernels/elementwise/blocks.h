@@ -23,11 +23,12 @@ struct ElementwiseBlock {
 };
 
 using ElementwiseBlockRun = void (*)(const ElementwiseBlock& block);
-using ElementwiseSignRun = void (*)(const float* in, const float* shift, int64_t channels, uint64_t* out);
+using ElementwiseSignRun = void (*)(const float* in, int64_t in_step, int64_t pixels, const float* shift,
+                                    int64_t channels, uint64_t* out, int64_t words);
 
 struct ElementwiseRuns {
   ElementwiseBlockRun stage[kElementwiseOps];  // by ElementwiseOp
-  ElementwiseSignRun sign;                     // one pixel
+  ElementwiseSignRun sign;
 };
 
 // Pixels p to p + pixels - 1, channels c to c + channels - 1.
@@ -62,8 +63,8 @@ static inline void run_elementwise_block(const ElementwiseArgs& args, const Elem
     in_step = block.out_step;
   }
   const int64_t words = (args.channels + 63) / 64;
-  for (int64_t i = 0; args.out_bits != nullptr && i < pixels; ++i) {
-    runs.sign(in + i * in_step, args.next_shift + c, channels, args.out_bits + (p + i) * words + c / 64);
+  if (args.out_bits != nullptr) {
+    runs.sign(in, in_step, pixels, args.next_shift + c, channels, args.out_bits + p * words + c / 64, words);
   }
 }
 

@@ -109,7 +109,7 @@ void run(const ElementwiseArgs& args, int64_t begin, int64_t end) {
       {run_stage<Affine, true, true>, run_stage<Add, true, false>, run_stage<Mul, true, false>,
        run_stage<Prelu, true, false>, run_stage<Relu, false, false>, run_clip, run_stage<Abs, false, false>,
        run_stage<HardSigmoid, false, false>, run_stage<Sigmoid, false, false>},
-      sign_words};
+      sign_pixels};
   run_elementwise(args, kRuns, begin, end);
 }
 

@@ -96,13 +96,16 @@ void run_clip(const ElementwiseBlock& b) {
   }
 }
 
-void run_sign(const float* in, const float* shift, int64_t channels, uint64_t* out) {
-  for (int64_t first = 0; first < channels; first += 64) {
-    uint64_t word = 0;
-    for (int64_t c = first; c < channels && c < first + 64; ++c) {
-      word |= static_cast<uint64_t>(in[c] + shift[c] >= 0.0f) << (c - first);
+void run_sign(const float* in, int64_t in_step, int64_t pixels, const float* shift, int64_t channels, uint64_t* out,
+              int64_t words) {
+  for (; pixels > 0; --pixels, in += in_step, out += words) {
+    for (int64_t first = 0; first < channels; first += 64) {
+      uint64_t word = 0;
+      for (int64_t c = first; c < channels && c < first + 64; ++c) {
+        word |= static_cast<uint64_t>(in[c] + shift[c] >= 0.0f) << (c - first);
+      }
+      out[first / 64] = word;
     }
-    out[first / 64] = word;
   }
 }
 

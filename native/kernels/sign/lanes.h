@@ -6,9 +6,8 @@
 
 void run(const SignArgs& args, int64_t begin, int64_t end) {
   const int64_t words = (args.channels + 63) / 64;
-  for (int64_t p = begin; p < end; ++p) {
-    sign_words(args.in + p * args.channels, args.shift, args.channels, args.out + p * words);
-  }
+  sign_pixels(args.in + begin * args.channels, args.channels, end - begin, args.shift, args.channels,
+              args.out + begin * words, words);
 }
 
 #endif  // REACTNET_KERNELS_SIGN_LANES_H_
