@@ -11,7 +11,7 @@ from pathlib import Path
 from reactnet.errors import ReactnetError
 
 HERE = Path(__file__).parent
-DEFAULT = "reactnet20_cifar10"
+DEFAULT = "reactnet18_cifar10"
 """What `reactnet predict` takes where no packed file is named."""
 
 

@@ -68,7 +68,7 @@ def write_weights(model: nn.Module, graph: Graph) -> None:
         path = _path(node, modules)
         if path is None:
             raise _misfit(graph, f"no layer {node.name!r}")
-        write(modules, path, {role: graph.constants[key] for role, key in node.constants.items()}, node)
+        write(modules, path, {role: graph.constants[key] for role, key in node.constants.items()}, graph)
         fed.add(path)
     for path, module in modules.items():
         if isinstance(module, BinaryConv2d | nn.Conv2d | nn.Linear) and path not in fed:
@@ -146,14 +146,14 @@ Modules = Mapping[str, nn.Module]
 Constants = Mapping[str, NDArray[Any]]
 
 
-def _write_bconv(modules: Modules, path: str, constants: Constants, node: Node) -> None:
+def _write_bconv(modules: Modules, path: str, constants: Constants, graph: Graph) -> None:
     weight = modules[path].weight
     assert isinstance(weight, Tensor)
     positive = unpack_bits(constants["weight"], weight.shape[1])
     _fill(weight, np.where(positive, 1.0, -1.0).transpose(0, 3, 1, 2), path)
 
 
-def _write_real(modules: Modules, path: str, constants: Constants, node: Node) -> None:
+def _write_real(modules: Modules, path: str, constants: Constants, graph: Graph) -> None:
     """A real layer; its bias, which a convolution here has not, goes into the batch norm behind it."""
     module = modules[path]
     weight = constants["weight"]
@@ -165,13 +165,25 @@ def _write_real(modules: Modules, path: str, constants: Constants, node: Node) -
     _fill(_norm_behind(modules, path).bias if own is None else own, bias, path)
 
 
-def _write_affine(modules: Modules, path: str, constants: Constants, node: Node) -> None:
+def _write_integers(modules: Modules, path: str, constants: Constants, graph: Graph) -> None:
+    """A real layer of integer ends: each output's integers times its scale, on normalised images in the first layer.
+
+    The network computes it with float32 activations, so its answers are near the file's, and not the same.
+    """
+    weight = constants["weight"].astype(np.float64)
+    weight *= constants["scale"].reshape(-1, *[1] * (weight.ndim - 1))
+    if "offset" in constants:  # conv_u8 takes pixels: its weights are over 255 std_c
+        weight *= 255 * np.array(graph.preprocessing.std)
+    _write_real(modules, path, {"weight": weight, "bias": constants["bias"]}, graph)
+
+
+def _write_affine(modules: Modules, path: str, constants: Constants, graph: Graph) -> None:
     module = modules[path]
     _fill(module.weight, constants["scale"], path)
     _fill(module.bias, constants["shift"], path)
 
 
-def _write_sign(modules: Modules, path: str, constants: Constants, node: Node) -> None:
+def _write_sign(modules: Modules, path: str, constants: Constants, graph: Graph) -> None:
     module = modules[path]
     if "shift" in constants:
         if not isinstance(module, RSign):  # folding gave its plain sign what shifted the stream before it
@@ -179,15 +191,18 @@ def _write_sign(modules: Modules, path: str, constants: Constants, node: Node) -
         _fill(module.shift, constants["shift"], path)
 
 
-def _write_prelu(modules: Modules, path: str, constants: Constants, node: Node) -> None:
+def _write_prelu(modules: Modules, path: str, constants: Constants, graph: Graph) -> None:
     module = modules[path]
     _fill(module.slope if isinstance(module, RPReLU) else module.weight, constants["slope"], path)
 
 
-_WRITERS: dict[str, Callable[[Modules, str, Constants, Node], None]] = {
+_WRITERS: dict[str, Callable[[Modules, str, Constants, Graph], None]] = {
     "bconv2d": _write_bconv,
     "conv_f32": _write_real,
     "linear_f32": _write_real,
+    "conv_u8": _write_integers,
+    "conv_i8": _write_integers,
+    "linear_i8": _write_integers,
     "affine": _write_affine,
     "sign": _write_sign,
     "prelu": _write_prelu,
