@@ -51,7 +51,8 @@ def origin(on: str, case: str) -> str:
     """Where the numbers come from, in one sentence."""
     at = found(on, case)
     return (
-        f"Measured {at['date']} on {at['machine']} ({at['cores']} cores shared with other work, load {at['load']}), "
+        f"Measured {at['date']} on {at['machine']} ({at['cores']} core{'s' * (at['cores'] > 1)} shared with other work, "
+        f"load {at['load']}), "
         f"commit {at['commit']}: `{at['command']}`."
     )
 
