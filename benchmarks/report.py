@@ -50,9 +50,9 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 def origin(on: str, case: str) -> str:
     """Where the numbers come from, in one sentence."""
     at = found(on, case)
+    cores = f"{at['cores']} core{'s' * (at['cores'] > 1)} shared with other work"
     return (
-        f"Measured {at['date']} on {at['machine']} ({at['cores']} core{'s' * (at['cores'] > 1)} shared with other work, "
-        f"load {at['load']}), "
+        f"Measured {at['date']} on {at['machine']} ({cores}, load {at['load']}), "
         f"commit {at['commit']}: `{at['command']}`."
     )
 
