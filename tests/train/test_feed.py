@@ -121,6 +121,7 @@ def test_every_key_of_an_augmentation_changes_the_batches() -> None:
         "random_shift": 0,
         "random_shift_probability": 1.0,
         "random_shift_fill": "reflect",
+        "random_crop": 4,
         "random_flip": True,
         "rand_augment": (2, 15),
         "color_jitter": (0.4, 0.4, 0.4),
