@@ -223,6 +223,35 @@ INTEGER = (
     ),
 )
 
+# Emulated where the processor lacks it.
+AVX512 = (
+    kernel(
+        "bconv2d AVX-512: the next sign > for >=",
+        "bconv2d/x86_avx512_epilogue.h",
+        "lanes[n].threshold, _CMP_GE_OQ",
+        "lanes[n].threshold, _CMP_GT_OQ",
+    ),
+    kernel(
+        "bconv2d AVX-512: an infinite shift as any other",
+        "bconv2d/x86_avx512_epilogue.h",
+        "_CMP_EQ_OQ), negated, lowest)",
+        "_CMP_EQ_OQ), negated, negated)",
+    ),
+    kernel(
+        "bconv2d AVX-512: an odd number of ones as an even one",
+        "bconv2d/x86_avx512vpopcntdq.cc",
+        "static_cast<float>(acc - 2)",
+        "static_cast<float>(acc)",
+    ),
+    kernel(
+        "bconv2d AVX-512: columns outside are counted",
+        "bconv2d/x86_avx512_tile.h",
+        "? count : clamp(tile.after - r * count, count)",
+        "? count : count",
+    ),
+    kernel("bconv2d AVX-512: a mean of three", "bconv2d/x86_avx512_epilogue.h", "below ? 0.25f", "below ? 0.3125f"),
+)
+
 PLAN = (
     Mutant(
         "fuse: a value that others read is not written",
@@ -322,4 +351,4 @@ READERS = (
     ),
 )
 
-MUTANTS = SCALAR + AVX2 + INTEGER + PLAN + READERS
+MUTANTS = SCALAR + AVX2 + INTEGER + AVX512 + PLAN + READERS
