@@ -39,15 +39,7 @@ static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
   return wasm_i32x4_bitmask(wasm_f32x4_ge(y, wasm_f32x4_splat(0.0f)));
 }
 
-// The same of 64 numbers: at(i) gives number i and the next ones.
-template <class At>
-static inline uint64_t word_not_negative(At at) {
-  uint64_t word = 0;
-  for (int64_t i = 0; i < 64; i += kLanes) {
-    word |= static_cast<uint64_t>(not_negative(at(i))) << i;
-  }
-  return word;
-}
+#include "word_of_lanes.h"
 
 // 4 * kLanes numbers from -127 to 127, rounded, a half to even, to bytes.
 static inline void store_rounded(int8_t* out, const Floats* y) {

@@ -42,15 +42,7 @@ static inline Floats where_not_negative(Floats y, Floats other) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_GE_OQ), other, y);
 }
 
-// The same of 64 numbers: at(i) gives number i and the next ones.
-template <class At>
-static inline uint64_t word_not_negative(At at) {
-  uint64_t word = 0;
-  for (int64_t i = 0; i < 64; i += kLanes) {
-    word |= static_cast<uint64_t>(not_negative(at(i))) << i;
-  }
-  return word;
-}
+#include "word_of_lanes.h"
 
 // 4 * kLanes numbers from -127 to 127, rounded, a half to even as the run has set, to bytes.
 static inline void store_rounded(int8_t* out, const Floats* y) {

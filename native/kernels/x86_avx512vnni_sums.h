@@ -1,5 +1,5 @@
 // What the VNNI convolutions share: sums of fours of bytes of pixels with a block of 32 outputs of int8 weights, in
-// registers. An ISA file keeps its copy.
+// registers, and where they go. An ISA file keeps its copy.
 #ifndef REACTNET_KERNELS_X86_AVX512VNNI_SUMS_H_
 #define REACTNET_KERNELS_X86_AVX512VNNI_SUMS_H_
 
@@ -109,6 +109,32 @@ inline int64_t vnni_tile_of(int64_t pixels) {
 inline __mmask16 vnni_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : count <= 0 ? 0u : (1u << count) - 1u);
 }
+
+// Where the sums of a tile go: y = f32(acc) * scale + bias, or ((f32(acc) * s) * scale) + bias with s the image's scale.
+template <bool kScaledImage>
+struct VnniOutputs {
+  const float* in_scale;
+  const float* scale;
+  const float* bias;
+  float* out;
+  int64_t step;         // to the next pixel
+  __mmask16 low, high;  // those that exist
+
+  auto operator()() const {
+    const __m512 in = _mm512_set1_ps(kScaledImage ? *in_scale : 1.0f);
+    const __m512 scale_low = _mm512_maskz_loadu_ps(low, scale);
+    const __m512 scale_high = _mm512_maskz_loadu_ps(high, scale + 16);
+    const __m512 bias_low = _mm512_maskz_loadu_ps(low, bias);
+    const __m512 bias_high = _mm512_maskz_loadu_ps(high, bias + 16);
+    return [=, lanes_low = low, lanes_high = high, to = out, pixel_step = step](int pixel, int half, __m512i sum) {
+      const __m512 acc = _mm512_cvtepi32_ps(sum);
+      const __m512 x = kScaledImage ? _mm512_mul_ps(acc, in) : acc;
+      const __m512 y = _mm512_mul_ps(x, half == 0 ? scale_low : scale_high);
+      _mm512_mask_storeu_ps(to + pixel * pixel_step + half * 16, half == 0 ? lanes_low : lanes_high,
+                            _mm512_add_ps(y, half == 0 ? bias_low : bias_high));
+    };
+  }
+};
 
 }  // namespace
 }  // namespace reactnet

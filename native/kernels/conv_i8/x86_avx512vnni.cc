@@ -74,30 +74,6 @@ void gather(const ConvI8Args& args, const Part& p, int64_t group, Position at, b
            [&](int64_t to, int64_t from, int64_t count) { copy_bytes(patch + to, args.in + from, count); });
 }
 
-// Where the sums of a tile go: y = ((f32(acc) * s) * scale) + bias.
-struct Outputs {
-  const float* in_scale;
-  const float* scale;
-  const float* bias;
-  float* out;
-  int64_t step;         // to the next pixel
-  __mmask16 low, high;  // those that exist
-
-  auto operator()() const {
-    const __m512 in = _mm512_set1_ps(*in_scale);
-    const __m512 scale_low = _mm512_maskz_loadu_ps(low, scale);
-    const __m512 scale_high = _mm512_maskz_loadu_ps(high, scale + 16);
-    const __m512 bias_low = _mm512_maskz_loadu_ps(low, bias);
-    const __m512 bias_high = _mm512_maskz_loadu_ps(high, bias + 16);
-    return [=, lanes_low = low, lanes_high = high, to = out, pixel_step = step](int pixel, int half, __m512i sum) {
-      const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), in);
-      const __m512 y = _mm512_mul_ps(x, half == 0 ? scale_low : scale_high);
-      _mm512_mask_storeu_ps(to + pixel * pixel_step + half * 16, half == 0 ? lanes_low : lanes_high,
-                            _mm512_add_ps(y, half == 0 ? bias_low : bias_high));
-    };
-  }
-};
-
 void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t index, int64_t count,
                const uint8_t* patches) {
   const int32_t* base = static_cast<const int32_t*>(args.packed);
@@ -108,8 +84,8 @@ void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t ind
     const int64_t at = group * p.blocks + block;
     const int64_t first = group * p.outputs + block * kBlock;
     const int64_t left = p.outputs - block * kBlock;
-    Outputs outputs = {args.in_scale,      args.scale + first, args.bias + first,    nullptr,
-                       args.shape.outputs, vnni_lanes(left),   vnni_lanes(left - 16)};
+    VnniOutputs<true> outputs = {args.in_scale,      args.scale + first, args.bias + first,    nullptr,
+                                 args.shape.outputs, vnni_lanes(left),   vnni_lanes(left - 16)};
     for (int64_t m = 0; m < count; m += size) {
       const VnniTile tile = {patches + m * bytes, bytes, p.fours, weights + at * bytes * kBlock, base + at * kBlock, 0};
       outputs.out = args.out + (index + m) * args.shape.outputs + first;

@@ -177,27 +177,6 @@ void make_crumbs(const Layout& l, int64_t bytes, int64_t stride, uint8_t* slot) 
   }
 }
 
-// Where the sums of a tile go.
-struct Outputs {
-  const float* scale;
-  const float* bias;
-  float* out;
-  int64_t step;         // to the next pixel
-  __mmask16 low, high;  // those that exist
-
-  auto operator()() const {
-    const __m512 scale_low = _mm512_maskz_loadu_ps(low, scale);
-    const __m512 scale_high = _mm512_maskz_loadu_ps(high, scale + 16);
-    const __m512 bias_low = _mm512_maskz_loadu_ps(low, bias);
-    const __m512 bias_high = _mm512_maskz_loadu_ps(high, bias + 16);
-    return [=, lanes_low = low, lanes_high = high, to = out, pixel_step = step](int pixel, int half, __m512i sum) {
-      const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), half == 0 ? scale_low : scale_high);
-      _mm512_mask_storeu_ps(to + pixel * pixel_step + half * 16, half == 0 ? lanes_low : lanes_high,
-                            _mm512_add_ps(y, half == 0 ? bias_low : bias_high));
-    };
-  }
-};
-
 // Minus the offsets of the taps inside of the window at `p`, for 32 outputs. `base`: the packed weight from its first
 // output on.
 void start_at(const ConvU8Shape& s, Position p, const int32_t* base, int32_t* out) {
@@ -244,12 +223,9 @@ void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int
   const bool columns_inside = hand.p.ow + m >= whole.begin && hand.p.ow + m + count <= whole.end;
   const int32_t* base = static_cast<const int32_t*>(args.packed) + first;
   const int8_t* weight = weights_of(s, args.packed) + first * l.all_fours() * 4;
-  Outputs outputs = {args.scale + first,
-                     args.bias + first,
-                     nullptr,
-                     s.outputs,
-                     vnni_lanes(s.outputs - first),
-                     vnni_lanes(s.outputs - first - 16)};
+  const int64_t left = s.outputs - first;
+  VnniOutputs<false> outputs = {nullptr,   args.scale + first, args.bias + first,    nullptr,
+                                s.outputs, vnni_lanes(left),   vnni_lanes(left - 16)};
   int32_t starts[kVnniTile * kBlock];
   Taps before = {-1, -1};
   for (int64_t row = 0; row < hand.out_rows; ++row) {
