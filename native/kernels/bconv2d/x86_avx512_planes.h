@@ -21,7 +21,7 @@ struct Planes {
   uint32_t* words;     // in_rows x l.width x l.pixel_step; with neighbours a1, then p to the right, then p below
   Place* places;       // of a window
   int32_t* boxes;      // out_rows x out_width: ones of the p of a window; in the end half of them,
-  int32_t* odd;        // and 1 where another one is left
+  int32_t* odd;        // and where another one is left, the outputs of a block; or 0
   int32_t* ones;       // of a pixel: in_rows x l.width
   int32_t* word_ones;  // of the words of a row, then sums of them
   int32_t* columns;    // sums over a window's rows, with a border of zeros
@@ -200,9 +200,10 @@ void sum_neighbours(const BConv2dShape& s, const Layout& l, const Planes& p, int
   }
 }
 
-void halve_boxes(const Planes& p, int64_t count) {
+void halve_boxes(const Layout& l, const Planes& p, int64_t count) {
+  const int32_t outputs = static_cast<int32_t>(l.registers * kLanes);
   for (int64_t i = 0; i < count; ++i) {
-    p.odd[i] = p.boxes[i] & 1;
+    p.odd[i] = (p.boxes[i] & 1) * outputs;
     p.boxes[i] = p.boxes[i] >> 1;
   }
 }

@@ -26,14 +26,12 @@ struct Row {
   int64_t runs, run_words;
   int64_t ahead;  // u32 from weights to those of the next block: to a line of each place, which is fetched meanwhile
   Taps kh;
-  int64_t pixel;         // of the row's first output
+  int64_t pixel;         // of the call's: the row's first output
   const int32_t* boxes;  // of the row
   const int32_t* odd;
   int32_t tap_channels;  // products of a column of the window
   int64_t whole[2];      // pixels from the first to before the second have all columns of the window inside
-  int64_t most;          // pixels that wait
-  FinishQueue finish_queue;
-  Queue* queue;
+  Block* block;
 };
 
 // A tile of it. Of the places of the row's runs, [0, before) have no first pixel, [before, after) all, and those from
@@ -41,23 +39,8 @@ struct Row {
 struct Tile {
   int64_t ow;
   int64_t before, after;
-  int32_t* counts;
+  PixelConstants constants;
 };
-
-template <int kIndex>
-struct At {
-  static constexpr int i = kIndex;
-};
-
-// f(At<kFirst>()) to f(At<kLast - 1>()). GCC keeps an array in registers if it knows each index before it unrolls
-// loops.
-template <int kFirst, int kLast, class F>
-inline __attribute__((always_inline)) void each(const F& f) {
-  if constexpr (kFirst < kLast) {
-    f(At<kFirst>());
-    each<kFirst + 1, kLast>(f);
-  }
-}
 
 // sum + more. GCC 12 puts sums that live from loop to loop anywhere and then moves them: a third of the instructions.
 inline __attribute__((always_inline)) __m512i add_to(__m512i sum, __m512i more) {
@@ -109,17 +92,6 @@ inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at,
   }
 }
 
-// Leaves the counts of a tile for the epilogue.
-template <int kPixels, int kRegisters>
-inline __attribute__((always_inline)) void finish(const Tile& tile, const __m512i (&sums)[kPixels][kRegisters]) {
-  int32_t* counts = tile.counts;
-  each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
-    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
-      _mm512_store_si512(counts + (m.i * kRegisters + n.i) * kLanes, sums[m.i][n.i]);
-    });
-  });
-}
-
 int64_t clamp(int64_t value, int64_t most) { return value < 0 ? 0 : value < most ? value : most; }
 
 template <int kPixels, int kRegisters, bool kWhole>
@@ -151,16 +123,16 @@ inline __attribute__((always_inline)) void run_tile(const Row& row, const Tile& 
                                                      sums);
     }
   }
-  finish<kPixels, kRegisters>(tile, sums);
+  finish<kPixels, kRegisters>(*row.block, row.pixel + tile.ow, row.odd + tile.ow, tile.constants, sums);
 }
 
 // Tiles that are whole, from `tile` to `end`; or one that may not be.
 template <int kPixels, int kRegisters, bool kWhole>
-void run_tiles(const Row& row, const Tile& tile, int64_t end) {
+void run_tiles(const Row& row_at, const Tile& tile, int64_t end) {
+  const Row row = row_at;  // a copy that no store can change
   if constexpr (kWhole) {
-    int32_t* counts = tile.counts;
-    for (int64_t ow = tile.ow; ow < end; ow += kPixels, counts += kPixels * kRegisters * kLanes) {
-      run_tile<kPixels, kRegisters, true>(row, {ow, 0, 0, counts});
+    for (int64_t ow = tile.ow; ow < end; ow += kPixels) {
+      run_tile<kPixels, kRegisters, true>(row, {ow, 0, 0, tile.constants});
     }
   } else {
     run_tile<kPixels, kRegisters, false>(row, tile);
@@ -184,9 +156,13 @@ Tiles tiles_of_pixels() {
       run_tiles<kPixels, kRegisters, true>};
 }
 
-Tiles tiles_of(const BConv2dShape& s, const Layout& l) {
+// Means take two pixels at a time.
+Tiles tiles_of(const BConv2dShape& s, const Layout& l, bool means) {
   if (l.registers == 4) {
     return tiles_of_pixels<4, 2, 4>();
+  }
+  if (means) {
+    return tiles_of_pixels<8, 2, 2>();
   }
   return s.window.out_width % 7 == 0 ? tiles_of_pixels<7, 3, 2>() : tiles_of_pixels<8, 3, 2>();
 }

@@ -18,21 +18,13 @@ bool supports(const BConv2dShape& s) {
   return s.groups == 1 && s.channels * s.window.kernel_h * s.window.kernel_w <= kMaxProducts;
 }
 
-void finish_waiting(Row& row) {
-  Queue& queue = *row.queue;
-  if (queue.pixels != 0) {
-    row.finish_queue(*row.args, queue);
-  }
-  queue.pixels = 0;
-}
-
 // The constants of the block for the columns inside.
 void make_constants(const Row& row, Taps kw, Constants& c) {
   c.kw = kw;
   const Layout& l = *row.layout;
   const Taps kh = row.kh;
   const int64_t kernel_w = row.args->shape.window.kernel_w;
-  const int32_t* constant = constants_of(row.args->packed, l) + row.queue->first;
+  const int32_t* constant = constants_of(row.args->packed, l) + row.block->first;
   const auto table = [&](int64_t i, int64_t j) { return constant + (1 + i * (kernel_w + 1) + j) * l.lanes; };
   const int32_t* corners[4] = {table(kh.begin, kw.begin), table(kh.begin, kw.end), table(kh.end, kw.begin),
                                table(kh.end, kw.end)};
@@ -45,43 +37,18 @@ void make_constants(const Row& row, Taps kw, Constants& c) {
   }
 }
 
-// The constants of pixel `ow`, which lacks columns; kept as long as they stay the same. What waits may need those that
-// were there.
-Constants& edge_constants(Row& row, int64_t ow) {
+// The constants of pixel `ow`; those that lack columns are kept as long as they stay the same.
+const float* constants_at(const Row& row, int64_t ow) {
+  Constants* all = row.block->constants;
+  if (ow >= row.whole[0] && ow < row.whole[1]) {
+    return all[1].acc;
+  }
   const Taps kw = inside_columns(row.args->shape.window, ow);
-  Constants& c = row.queue->constants[kw.begin > 0 ? 0 : 2];
+  Constants& c = all[kw.begin > 0 ? 0 : 2];
   if (c.kw.begin != kw.begin || c.kw.end != kw.end) {
-    finish_waiting(row);
     make_constants(row, kw, c);
   }
-  return c;
-}
-
-// Gives the pixels ow to end - 1 a place in the queue, before they are counted: where their counts belong. Only the
-// first and the last may lack columns.
-int32_t* enqueue(Row& row, int64_t ow, int64_t end) {
-  Queue& queue = *row.queue;
-  const int64_t outputs = row.layout->registers * kLanes;
-  if (queue.pixels + end - ow > row.most) {
-    finish_waiting(row);
-  }
-  const float* whole = queue.constants[1].acc;
-  const float* first = ow < row.whole[0] || ow >= row.whole[1] ? edge_constants(row, ow).acc : whole;
-  const float* last = end > row.whole[1] ? edge_constants(row, end - 1).acc : whole;
-  if (queue.pixels == 0) {
-    queue.pixel = row.pixel + ow;
-  }
-  int32_t* counts = queue.counts + queue.pixels * outputs;
-  const float** acc = queue.acc + queue.pixels;
-  queue.pixels += end - ow;
-  *acc++ = first + row.odd[ow] * outputs;
-  for (int64_t m = ow + 1; m < end - 1; ++m) {
-    *acc++ = whole + row.odd[m] * outputs;
-  }
-  if (end - ow > 1) {
-    *acc = last + row.odd[end - 1] * outputs;
-  }
-  return counts;
+  return c.acc;
 }
 
 // Whether the taps of a tile fit the runs and constants of run_tile: only its first pixel may lack taps on the left,
@@ -103,14 +70,17 @@ int largest_tile(const Window& w, const Tiles& tiles, int64_t ow) {
 }
 
 // A tile some of whose windows lack columns.
-Tile edge_tile(const Row& row, int64_t ow, int64_t end, int32_t* counts) {
+Tile edge_tile(const Row& row, int64_t ow, int64_t end) {
+  const float* first = constants_at(row, ow);
+  const float* last = constants_at(row, end - 1);
   const int64_t words = row.runs * row.run_words;
   if (row.layout->neighbours) {
-    return {ow, 0, words, counts};
+    return {ow, 0, words, {first, row.block->constants[1].acc, last}};
   }
   const Window& w = row.args->shape.window;
   const int64_t column = words / w.kernel_w;
-  return {ow, inside_columns(w, ow).begin * column, inside_columns(w, end - 1).end * column, counts};
+  const int64_t before = inside_columns(w, ow).begin * column;
+  return {ow, before, inside_columns(w, end - 1).end * column, {first, row.block->constants[1].acc, last}};
 }
 
 // Another line of each place of the next block: as many calls as a place has lines, and all of it is fetched.
@@ -125,51 +95,36 @@ void run_row(Row& row, const Tiles& tiles) {
   for (int64_t ow = 0; ow < w.out_width;) {
     fetch_other_line(row);
     if (ow >= row.whole[0] && ow + size <= row.whole[1]) {
-      int64_t end = ow + size;  // of as many tiles as may wait together
-      const int64_t room = ow + row.most - row.queue->pixels;
-      while (end + size <= room && end + size <= row.whole[1]) {
-        end += size;
-      }
-      tiles.run_whole(row, {ow, 0, 0, enqueue(row, ow, end)}, end);
+      const int64_t end = ow + (row.whole[1] - ow) / size * size;
+      const float* acc = row.block->constants[1].acc;
+      tiles.run_whole(row, {ow, 0, 0, {acc, acc, acc}}, end);
       ow = end;
       continue;
     }
     const int smaller = largest_tile(w, tiles, ow);
     const int64_t end = ow + tiles.pixels[smaller];
-    int32_t* counts = enqueue(row, ow, end);
-    tiles.run[smaller](row, edge_tile(row, ow, end, counts), end);
+    tiles.run[smaller](row, edge_tile(row, ow, end), end);
     ow = end;
   }
 }
-
-// Arguments of which rows may have become one.
-struct Call : BConv2dArgs {
-  int64_t map_width;
-  int64_t above;  // pixels of the map above those of the call
-};
 
 // Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
 void run_block(const Call& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top, int64_t begin,
                int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
-  Queue queue;
-  queue.pixels = 0;
-  queue.first = block * l.registers * kLanes;
-  queue.width = args.map_width;
-  queue.above = args.above;
-  for (int64_t n = 0; n < l.registers; ++n) {
-    queue.lanes[n] = make_lanes(args, queue.first + n * kLanes);
+  Block b;
+  start_block(args, l, block * l.registers * kLanes, b);
+  if (args.out_pooled != nullptr) {
+    start_means(args, begin * w.out_width, b.first, b.mean);
   }
   Row row = {};
   row.kh = {-1, -1};
-  row.queue = &queue;
+  row.block = &b;
   row.whole[0] = (w.padding_w + w.stride_w - 1) / w.stride_w;
   const int64_t room = w.width + w.padding_w - w.kernel_w;
   row.whole[1] = room < 0 ? 0 : room / w.stride_w + 1;
   row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
-  row.most = args.shape.outputs % 1024 == 0 ? kFewPixels : kCounts / l.registers;
-  row.finish_queue = l.registers == 4 ? finish_queue_for<4>(args) : finish_queue_for<2>(args);
   row.args = &args;
   row.layout = &l;
   row.ahead = block + 1 < l.blocks ? l.block_words : 0;
@@ -187,30 +142,28 @@ void run_block(const Call& args, const Layout& l, const Planes& planes, const Ti
     row.run_words = all ? l.columns * l.column_words : (kh.end - kh.begin) * l.pixel_words;
     row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : kh.end - kh.begin) * args.shape.channels);
     if (kh.begin != row.kh.begin || kh.end != row.kh.end) {
-      finish_waiting(row);
       row.kh = kh;
-      for (Constants& c : queue.constants) {
+      for (Constants& c : b.constants) {
         c.kw = {-1, -1};
       }
-      make_constants(row, {0, w.kernel_w}, queue.constants[1]);
+      make_constants(row, {0, w.kernel_w}, b.constants[1]);
     }
     row.pixel = oh * w.out_width;
     row.boxes = planes.boxes + (oh - begin) * w.out_width;
     row.odd = planes.odd + (oh - begin) * w.out_width;
     run_row(row, tiles);
   }
-  finish_waiting(row);
 }
 
 void run_rows(const Call& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
-  const Tiles tiles = tiles_of(args.shape, l);
+  const Tiles tiles = tiles_of(args.shape, l, args.out_pooled != nullptr);
   list_places(l, planes);
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
     const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
     const int64_t top = make_planes(args, l, planes, oh, last);
-    halve_boxes(planes, (last - oh) * args.shape.window.out_width);
+    halve_boxes(l, planes, (last - oh) * args.shape.window.out_width);
     for (int64_t block = 0; block < l.blocks; ++block) {
       run_block(args, l, planes, tiles, top, oh, last, block);
     }
