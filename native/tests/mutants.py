@@ -228,14 +228,14 @@ AVX512 = (
     kernel(
         "bconv2d AVX-512: the next sign > for >=",
         "bconv2d/x86_avx512_epilogue.h",
-        "lanes[n].threshold, _CMP_GE_OQ",
-        "lanes[n].threshold, _CMP_GT_OQ",
+        "of(b.threshold, n.i), _CMP_GE_OQ",
+        "of(b.threshold, n.i), _CMP_GT_OQ",
     ),
     kernel(
         "bconv2d AVX-512: an infinite shift as any other",
         "bconv2d/x86_avx512_epilogue.h",
-        "_CMP_EQ_OQ), negated, lowest)",
-        "_CMP_EQ_OQ), negated, negated)",
+        "shift == infinite ? -__FLT_MAX__",
+        "shift == infinite ? -shift",
     ),
     kernel(
         "bconv2d AVX-512: an odd number of ones as an even one",
@@ -249,7 +249,12 @@ AVX512 = (
         "? count : clamp(tile.after - r * count, count)",
         "? count : count",
     ),
-    kernel("bconv2d AVX-512: a mean of three", "bconv2d/x86_avx512_epilogue.h", "below ? 0.25f", "below ? 0.3125f"),
+    kernel(
+        "bconv2d AVX-512: a mean of three",
+        "bconv2d/x86_avx512_epilogue.h",
+        "_ps(mean.below ? 0.25f",
+        "_ps(mean.below ? 0.3125f",
+    ),
 )
 
 PLAN = (

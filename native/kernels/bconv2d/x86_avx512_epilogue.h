@@ -34,7 +34,16 @@ struct Mean {
 };
 
 // What a block has behind its counts.
-enum Steps : unsigned { kScale = 1, kShortcut = 2, kSlope = 4, kShiftOut = 8, kBits = 16, kReal = 32, kMeans = 64, kAlone = 128 };
+enum Steps : unsigned {
+  kScale = 1,
+  kShortcut = 2,
+  kSlope = 4,
+  kShiftOut = 8,
+  kBits = 16,
+  kReal = 32,
+  kMeans = 64,
+  kAlone = 128
+};
 
 // The block at hand: its outputs are args.shape.outputs' `first` on.
 struct Block {
@@ -273,8 +282,9 @@ inline __attribute__((always_inline)) void finish(Block& b, int64_t pixel, const
     });
   }
   if ((steps & kSlope) != 0) {
-    each_register<kPixels, kRegisters>(
-        [&](auto m, auto n) __attribute__((always_inline)) { y[m.i][n.i] = prelu(y[m.i][n.i], of(b.slope, n.i)); });
+    each_register<kPixels, kRegisters>([&](auto m, auto n) __attribute__((always_inline)) {
+      y[m.i][n.i] = prelu(y[m.i][n.i], of(b.slope, n.i));
+    });
   }
   if ((steps & kShiftOut) != 0) {
     each_register<kPixels, kRegisters>([&](auto m, auto n) __attribute__((always_inline)) {
