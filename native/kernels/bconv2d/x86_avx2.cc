@@ -1,14 +1,16 @@
 // AVX2 has no vector popcount; a shuffle is a table of sixteen entries. A byte holds four bits of one output's weights:
 // 32 outputs are a register of indices, and the table belongs to four channels of TWO pixels a and b:
-//   entry i = popcount(a ^ i) + 16 * popcount(b ^ i)
-// so a look-up counts 4 bits x 2 pixels x 32 outputs. Three of them (<= 12 a nibble) add up to v, and two byte sums
-// follow it:
+//   entry i = half(a, i) + 16 * half(b, i),   half(a, i) = (popcount(a ^ i) - a's ones % 2 + i's ones % 2) / 2
+// so a look-up counts 4 bits x 2 pixels x 32 outputs. half is a whole number, for popcount(a ^ i) is odd where one of
+// the two is odd alone, and at most 2, for all four bits differ only where both or neither are odd. So differing bits
+// are twice the sum of halves, and the odd nibbles of the pixel's window (one number for all outputs) less those of the
+// output's weights (one for all pixels). Six look-ups (<= 12 a nibble) add up to v, and two byte sums follow it:
 //   all = sum v                 = [A0 + 16 B0, A1 + 16 B1]   (a pair of neighbouring bytes, modulo 256 each)
 //   mix = sum (v as u16) >> 4   = [B0 + 16 A1, B1]
-// From the bytes B1, then A1, B0 and A0 come back exactly as long as none exceeds 255: after 63 look-ups, 252 bits.
+// From the bytes B1, then A1, B0 and A0 come back exactly as long as none exceeds 255: after 126 look-ups, 252.
 //
 // A pair is two neighbouring outputs of a row. Its tables are chosen by indices that are made once for each column of
-// the map and serve every tap and every output. Weights are taken in pieces of up to 63 nibbles x 128 outputs, which
+// the map and serve every tap and every output. Weights are taken in pieces of up to 126 nibbles x 128 outputs, which
 // stay in the L1 cache while a strip of pairs passes; the strip's sums lie in memory between two pieces.
 //
 // Packed weights: groups of up to four blocks of 32 outputs x kh x row x blocks x 32 bytes, where a row is the nibbles
@@ -19,17 +21,20 @@
 namespace reactnet {
 namespace {
 
-constexpr int64_t kFlush = 21;  // triples between two flushes
+constexpr int64_t kFlush = 126;   // nibbles between two flushes
+constexpr int64_t kTogether = 6;  // look-ups whose sum a nibble holds
 
-__m256i table_at(const uint8_t* entry) { return _mm256_broadcastsi128_si256(*reinterpret_cast<const __m128i*>(entry)); }
+__m256i table_at(uint16_t entry) {
+  return _mm256_broadcastsi128_si256(*reinterpret_cast<const __m128i*>(&kTables.entry[0][0] + entry));
+}
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-// A piece of the weights: `triples` of each of `rows` rows of the window, from one of its rows on.
+// A piece of the weights: some nibbles of each of `rows` rows of the window, from one of its rows on.
 struct Piece {
   const uint8_t* weight;
   int64_t kh, nibble;  // where it begins
-  int64_t rows, triples;
+  int64_t rows, nibbles;
   int64_t weight_step;  // bytes from row to row
   int64_t index_step;   // indices from row to row
 };
@@ -53,85 +58,152 @@ inline void flush(Counts& s, bool first, __m256i all, __m256i mix) {
   }
 }
 
-// Differing bits of kPairs pairs of pixels with kBlocks blocks of outputs, in one piece of the weights.
-template <int kPairs, int kBlocks>
+// What is counted at a time: four blocks of one pair, two of two or one of four.
+struct Four {
+  __m256i a, b, c, d;
+};
+
+inline Four add_bytes(const Four& x, const Four& y) {
+  return {_mm256_add_epi8(x.a, y.a), _mm256_add_epi8(x.b, y.b), _mm256_add_epi8(x.c, y.c), _mm256_add_epi8(x.d, y.d)};
+}
+
+inline Four high_nibbles(const Four& x) {
+  return {_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4), _mm256_srli_epi16(x.c, 4), _mm256_srli_epi16(x.d, 4)};
+}
+
+// One look-up for 32 outputs of two pixels: the first of a sum, or added to it. Sums stay where they are: from
+// intrinsics GCC 12 makes copies that do not fit into sixteen registers.
+template <bool kFirst>
+inline void look_up(__m256i& sum, __m256i table, const void* weight) {
+  if constexpr (kFirst) {
+    sum = _mm256_shuffle_epi8(table, load(weight));
+  } else {
+    __m256i counts;
+    __asm__("vpshufb %3, %2, %1\n\tvpaddb %1, %0, %0"
+            : "+x"(sum), "=x"(counts)
+            : "x"(table), "m"(*static_cast<const __m256i_u*>(weight)));
+  }
+}
+
+template <bool kFirst>
+inline void look_up(__m256i& sum, __m256i table, __m256i weight) {
+  if constexpr (kFirst) {
+    sum = _mm256_shuffle_epi8(table, weight);
+  } else {
+    __m256i counts;
+    __asm__("vpshufb %3, %2, %1\n\tvpaddb %1, %0, %0" : "+x"(sum), "=x"(counts) : "x"(table), "x"(weight));
+  }
+}
+
+// One nibble: `in` are the indices of each pair.
+template <int kBlocks, bool kFirst>
+inline void look_up_nibble(Four& v, const uint16_t* const (&in)[4], int64_t t, const uint8_t* w) {
+  const __m256i table = table_at(in[0][t]);
+  if constexpr (kBlocks == 4) {
+    look_up<kFirst>(v.a, table, w);
+    look_up<kFirst>(v.b, table, w + kBlock);
+    look_up<kFirst>(v.c, table, w + 2 * kBlock);
+    look_up<kFirst>(v.d, table, w + 3 * kBlock);
+  } else if constexpr (kBlocks == 2) {
+    const __m256i second = table_at(in[1][t]);
+    const __m256i lower = load(w);
+    look_up<kFirst>(v.a, table, lower);
+    look_up<kFirst>(v.c, second, lower);
+    const __m256i upper = load(w + kBlock);
+    look_up<kFirst>(v.b, table, upper);
+    look_up<kFirst>(v.d, second, upper);
+  } else {
+    const __m256i weight = load(w);
+    look_up<kFirst>(v.a, table, weight);
+    look_up<kFirst>(v.b, table_at(in[1][t]), weight);
+    look_up<kFirst>(v.c, table_at(in[2][t]), weight);
+    look_up<kFirst>(v.d, table_at(in[3][t]), weight);
+  }
+}
+
+// A few nibbles from nibble t on, whose sums a nibble holds.
+template <int kBlocks, int kNibbles>
+inline void look_up_some(Four& all, Four& mix, const uint16_t* const (&in)[4], int64_t t, const uint8_t* w) {
+  Four v;
+  look_up_nibble<kBlocks, true>(v, in, t, w);
+#pragma GCC unroll 6
+  for (int i = 1; i < kNibbles; ++i) {
+    look_up_nibble<kBlocks, false>(v, in, t + i, w + i * kBlocks * kBlock);
+  }
+  all = add_bytes(all, v);
+  mix = add_bytes(mix, high_nibbles(v));
+}
+
+// One piece of the weights with as many pairs of pixels as make four sums.
+template <int kBlocks>
 void count_piece(const Piece& piece, const uint16_t* const* pairs, bool first, Counts* sums) {
-  const uint8_t* tables = &kTables.entry[0][0];
-  __m256i all[kPairs][kBlocks];
-  __m256i mix[kPairs][kBlocks];
-  const uint16_t* in[kPairs];
-  for (int m = 0; m < kPairs; ++m) {
-    in[m] = pairs[m] + piece.kh * piece.index_step + piece.nibble;
-    for (int n = 0; n < kBlocks; ++n) {
-      all[m][n] = mix[m][n] = _mm256_setzero_si256();
-    }
+  const __m256i zero = _mm256_setzero_si256();
+  Four all = {zero, zero, zero, zero};
+  Four mix = all;
+  const int64_t begin = piece.kh * piece.index_step + piece.nibble;
+  const uint16_t* in[4] = {pairs[0] + begin, nullptr, nullptr, nullptr};
+  for (int m = 1; m < 4 / kBlocks; ++m) {
+    in[m] = pairs[m] + begin;
   }
   const uint8_t* row_weight = piece.weight;
   for (int64_t row = 0; row < piece.rows; ++row, row_weight += piece.weight_step) {
-    const uint8_t* weight = row_weight;
-    for (int64_t t = 0; t < piece.triples * 3; t += 3, weight += 3 * kBlocks * kBlock) {
-      for (int m = 0; m < kPairs; ++m) {
-        const __m256i table[3] = {table_at(tables + in[m][t]), table_at(tables + in[m][t + 1]),
-                                  table_at(tables + in[m][t + 2])};
-        for (int n = 0; n < kBlocks; ++n) {
-          const uint8_t* w = weight + n * kBlock;
-          const __m256i first_two = _mm256_add_epi8(_mm256_shuffle_epi8(table[0], load(w)),
-                                                    _mm256_shuffle_epi8(table[1], load(w + kBlocks * kBlock)));
-          const __m256i v = _mm256_add_epi8(first_two, _mm256_shuffle_epi8(table[2], load(w + 2 * kBlocks * kBlock)));
-          all[m][n] = _mm256_add_epi8(all[m][n], v);
-          mix[m][n] = _mm256_add_epi8(mix[m][n], _mm256_srli_epi16(v, 4));
-        }
-      }
+    const uint8_t* w = row_weight;
+    int64_t t = 0;
+    for (; t + kTogether <= piece.nibbles; t += kTogether, w += kTogether * kBlocks * kBlock) {
+      look_up_some<kBlocks, kTogether>(all, mix, in, t, w);
     }
-    for (int m = 0; m < kPairs; ++m) {
+    if (piece.nibbles - t == 4) {
+      look_up_some<kBlocks, 4>(all, mix, in, t, w);
+    } else if (piece.nibbles - t == 2) {
+      look_up_some<kBlocks, 2>(all, mix, in, t, w);
+    }
+    for (int m = 0; m < 4 / kBlocks; ++m) {
       in[m] += piece.index_step;
     }
   }
-  for (int m = 0; m < kPairs; ++m) {
-    for (int n = 0; n < kBlocks; ++n) {
-      flush(sums[m * kBlocks + n], first, all[m][n], mix[m][n]);
-    }
-  }
+  flush(sums[0], first, all.a, mix.a);
+  flush(sums[1], first, all.b, mix.b);
+  flush(sums[2], first, all.c, mix.c);
+  flush(sums[3], first, all.d, mix.d);
 }
 
 // Pairs of pixels that share the rows of the window inside the map.
 struct Strip {
   const uint16_t* indices[kStrip];      // of the first row of the window
+  const uint32_t* odds[kStrip];         // of both pixels: twice the odd nibbles of their windows
   const int32_t* constants[kStrip][2];  // of both pixels, for the first of the group's blocks
   int64_t row[kStrip], column[kStrip];
   int64_t count;
   Taps kh;
 };
 
+// A strip has room for the pairs that fill the last four sums up.
 template <int kBlocks>
 void count_strip(const Piece& piece, const Strip& strip, bool first, Counts* sums) {
-  constexpr int kPairs = kBlocks == 4 ? 1 : kBlocks == 2 ? 2 : 4;
-  int64_t i = 0;
-  for (; i + kPairs <= strip.count; i += kPairs) {
-    count_piece<kPairs, kBlocks>(piece, strip.indices + i, first, sums + i * kBlocks);
-  }
-  for (; i < strip.count; ++i) {
-    count_piece<1, kBlocks>(piece, strip.indices + i, first, sums + i * kBlocks);
+  for (int64_t i = 0; i < strip.count; i += 4 / kBlocks) {
+    count_piece<kBlocks>(piece, strip.indices + i, first, sums + i * kBlocks);
   }
 }
 
 // All pieces of a group's weights.
-void count_group(const BConv2dArgs& args, const Layout& l, const Strip& strip, int64_t block, Counts* sums) {
+void count_group(const BConv2dArgs& args, const Layout& l, Strip& strip, int64_t block, Counts* sums) {
   const int64_t blocks = group_size(l, block);
   const auto count = blocks == 4 ? count_strip<4> : blocks == 2 ? count_strip<2> : count_strip<1>;
-  const int64_t triples = l.row_nibbles / 3;
-  const int64_t pieces = (triples + kFlush - 1) / kFlush;  // of a row
-  const int64_t rows = pieces > 1 ? 1 : kFlush / triples;  // of a piece
-  const int64_t step = (triples + pieces - 1) / pieces;
+  for (int64_t i = strip.count; i % 4 != 0; ++i) {
+    strip.indices[i] = strip.indices[0];
+  }
+  const int64_t nibbles = l.row_nibbles;
+  const int64_t pieces = (nibbles + kFlush - 1) / kFlush;  // of a row
+  const int64_t rows = pieces > 1 ? 1 : kFlush / nibbles;  // of a piece
+  const int64_t step = (nibbles + pieces * kTogether - 1) / (pieces * kTogether) * kTogether;
   Piece piece = {};
-  piece.weight_step = l.row_nibbles * blocks * kBlock;
+  piece.weight_step = nibbles * blocks * kBlock;
   piece.index_step = l.columns * l.nibbles;
   bool first = true;
   for (piece.kh = strip.kh.begin; piece.kh < strip.kh.end; piece.kh += piece.rows) {
     piece.rows = strip.kh.end - piece.kh < rows ? strip.kh.end - piece.kh : rows;
-    for (int64_t t = 0; t < triples; t += step, first = false) {
-      piece.nibble = t * 3;
-      piece.triples = triples - t < step ? triples - t : step;
+    for (piece.nibble = 0; piece.nibble < nibbles; piece.nibble += step, first = false) {
+      piece.nibbles = nibbles - piece.nibble < step ? nibbles - piece.nibble : step;
       piece.weight = static_cast<const uint8_t*>(args.packed) + block * l.block_bytes + piece.kh * piece.weight_step +
                      piece.nibble * blocks * kBlock;
       count(piece, strip, first, sums);
@@ -142,7 +214,7 @@ void count_group(const BConv2dArgs& args, const Layout& l, const Strip& strip, i
   }
 }
 
-// The sum that each output of a group has if no bit differs, for some columns of the window inside the map.
+// The sum that each output of a group has if nothing is counted, for some columns of the window inside the map.
 struct Constants {
   Taps kw;
   int32_t sum[kGroup * kBlock];
@@ -172,6 +244,10 @@ void fill_constants(const BConv2dArgs& args, const Layout& l, int64_t block, Tap
     c.sum[i] = static_cast<int32_t>(inside);
   }
   for (int64_t row = kh.begin; row < kh.end; ++row) {
+    const int32_t* odds = odds_of(args.packed, l, args.shape.window) + (row * l.blocks + block) * kBlock;
+    for (int64_t i = 0; i < lanes; ++i) {
+      c.sum[i] += 2 * odds[i];
+    }
     for (int64_t column = 0; column < kernel_w; ++column) {
       const int32_t* ones = ones_of(args.packed, l) + (row * kernel_w + column) * l.blocks * kBlock + block * kBlock;
       for (int64_t i = 0; (column < c.kw.begin || column >= c.kw.end) && i < lanes; ++i) {
@@ -210,9 +286,10 @@ void finish_blocks(const Block& shared, const Lanes& lanes, const Strip& strip, 
   const Block block = shared;  // a copy that no store can change
   for (int64_t i = 0; i < strip.count; ++i, sums += step) {
     const int64_t pixel = strip.row[i] * width + strip.column[i];
-    finish_block<kSteps>(block, lanes, pixel, {sums->a0, sums->a1}, strip.constants[i][0] + lane);
+    finish_block<kSteps>(block, lanes, pixel, {sums->a0, sums->a1}, strip.odds[i][0], strip.constants[i][0] + lane);
     if (strip.column[i] + 1 < width) {
-      finish_block<kSteps>(block, lanes, pixel + 1, {sums->b0, sums->b1}, strip.constants[i][1] + lane);
+      finish_block<kSteps>(block, lanes, pixel + 1, {sums->b0, sums->b1}, strip.odds[i][1],
+                           strip.constants[i][1] + lane);
     }
   }
 }
@@ -252,12 +329,7 @@ void finish_strip(const BConv2dArgs& args, const Layout& l, const Strip& strip, 
   }
 }
 
-Taps rows_of(const BConv2dShape& s, int64_t oh) {
-  return s.padding_value == 0 ? inside_rows(s.window, oh) : Taps{0, s.window.kernel_h};
-}
-
-void run_strip(const BConv2dArgs& args, const Layout& l, int64_t block, Strip& strip) {
-  Counts* sums = reinterpret_cast<Counts*>(static_cast<uint8_t*>(args.scratch) + sums_offset(l));
+void run_strip(const BConv2dArgs& args, const Layout& l, int64_t block, Counts* sums, Strip& strip) {
   if (strip.count > 0) {
     count_group(args, l, strip, block, sums);
     finish_strip(args, l, strip, block, sums);
@@ -281,7 +353,8 @@ Taps whole_pairs(const BConv2dShape& s, const Layout& l) {
 // Output rows begin to end - 1, whose indices begin with what row begin reads, against one group.
 void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t end, int64_t block) {
   const Window& w = args.shape.window;
-  const uint16_t* indices = static_cast<const uint16_t*>(args.scratch);
+  const Scratch scratch = scratch_at(args.scratch, l);
+  Counts* sums = static_cast<Counts*>(scratch.sums);
   const Taps whole = whole_pairs(args.shape, l);
   ConstantsCache cache;
   Strip strip;
@@ -289,22 +362,23 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
   cache.clear();
   strip.kh = {-1, -1};
   for (int64_t oh = begin; oh < end; ++oh) {
-    const uint16_t* row = indices + (oh - begin) * w.stride_h * l.columns * l.nibbles;
+    const uint16_t* row = scratch.indices + (oh - begin) * w.stride_h * l.columns * l.nibbles;
     const Taps kh = rows_of(args.shape, oh);
     if (kh.begin != strip.kh.begin || kh.end != strip.kh.end) {
-      run_strip(args, l, block, strip);
+      run_strip(args, l, block, sums, strip);
       strip.kh = cache.kh = kh;
       cache.clear();
     }
     for (int64_t pair = 0; pair < l.pairs; ++pair) {
       if (strip.count == kStrip || cache.count + 2 > kSlots) {
-        run_strip(args, l, block, strip);
+        run_strip(args, l, block, sums, strip);
         if (cache.count + 2 > kSlots) {
           cache.clear();
         }
       }
       const int64_t i = strip.count++;
       strip.indices[i] = row + pair * l.pair_step * l.nibbles;
+      strip.odds[i] = scratch.window_odds + ((oh - begin) * l.pairs + pair) * 2;
       strip.row[i] = oh;
       strip.column[i] = 2 * pair;
       const bool known = cache.whole != nullptr && pair >= whole.begin && pair < whole.end;
@@ -312,16 +386,18 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
       strip.constants[i][1] = known ? cache.whole : constants_for(args, l, block, 2 * pair + 1, cache);
     }
   }
-  run_strip(args, l, block, strip);
+  run_strip(args, l, block, sums, strip);
 }
 
 void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Window& w = args.shape.window;
+  const Scratch scratch = scratch_at(args.scratch, l);
   for (int64_t oh = begin; oh < end; oh += l.out_rows) {
     const int64_t last = oh + l.out_rows < end ? oh + l.out_rows : end;
     const int64_t top = oh * w.stride_h - w.padding_h;
-    write_rows(args, l, top, top + (last - 1 - oh) * w.stride_h + w.kernel_h, static_cast<uint16_t*>(args.scratch));
+    write_rows(args, l, top, top + (last - 1 - oh) * w.stride_h + w.kernel_h, scratch);
+    write_window_odds(args.shape, l, oh, last, scratch);
     for (int64_t block = 0; block < l.blocks; block += group_size(l, block)) {
       run_group(args, l, oh, last, block);
     }

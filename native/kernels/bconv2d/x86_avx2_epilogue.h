@@ -122,12 +122,13 @@ inline void store_bits(const Block& block, int64_t pixel, uint32_t bits) {
 
 // Eight outputs of a pixel: from their sums to reals, which are written; returns the mask of the bits.
 template <Steps kSteps, class Lanes>
-inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m128i differing, const int32_t* constants,
-                            const float* shortcut, float* real) {
+inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m128i halves, uint32_t odds,
+                            const int32_t* constants, const float* shortcut, float* real) {
   const __m256 zero = _mm256_setzero_ps();
-  const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants + r * 8));
-  const __m256i twice = _mm256_slli_epi32(_mm256_cvtepu16_epi32(differing), 1);
-  __m256 y = _mm256_cvtepi32_ps(_mm256_sub_epi32(all, twice));
+  const __m256i all = _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants + r * 8)),
+                                       _mm256_set1_epi32(static_cast<int32_t>(odds)));
+  const __m256i differing = _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 2);
+  __m256 y = _mm256_cvtepi32_ps(_mm256_sub_epi32(all, differing));
   if (has_bits(kSteps) || (!known(kSteps) && block.scale != nullptr)) {
     y = _mm256_add_ps(_mm256_mul_ps(y, lanes.load(block.scale, r)), lanes.load(block.shift, r));
   }
@@ -154,14 +155,14 @@ inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m12
 
 // A block of one pixel.
 template <Steps kSteps, class Lanes>
-inline void finish_block(const Block& block, const Lanes& lanes, int64_t pixel, const Sums& sums,
+inline void finish_block(const Block& block, const Lanes& lanes, int64_t pixel, const Sums& sums, uint32_t odds,
                          const int32_t* constants) {
   const Ordered n(sums);
   const float* shortcut = block.shortcut == nullptr ? nullptr : block.shortcut + pixel * block.channels;
   float* real = block.real == nullptr ? nullptr : block.real + pixel * block.outputs;
   __m256i masks[4];
   for (int r = 0; r < 4; ++r) {
-    masks[r] = finish_eight<kSteps>(block, lanes, r, n.eight(r), constants, shortcut, real);
+    masks[r] = finish_eight<kSteps>(block, lanes, r, n.eight(r), odds, constants, shortcut, real);
   }
   if (has_bits(kSteps) || (!known(kSteps) && block.bits != nullptr)) {
     const uint32_t bits = bits_of(_mm256_packs_epi32(masks[0], masks[1]), _mm256_packs_epi32(masks[2], masks[3]));

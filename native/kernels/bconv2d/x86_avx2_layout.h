@@ -22,11 +22,15 @@ struct Tables {
 
 constexpr uint8_t count4(int v) { return static_cast<uint8_t>((v & 1) + (v >> 1 & 1) + (v >> 2 & 1) + (v >> 3 & 1)); }
 
+constexpr uint8_t entry4(int a, int i) {
+  return static_cast<uint8_t>((count4(a ^ i) - count4(a) % 2 + count4(i) % 2) / 2);
+}
+
 constexpr Tables make_tables() {
   Tables t = {};
   for (int ab = 0; ab < 256; ++ab) {
     for (int i = 0; i < 16; ++i) {
-      t.entry[ab][i] = static_cast<uint8_t>(count4((ab & 15) ^ i) + 16 * count4((ab >> 4) ^ i));
+      t.entry[ab][i] = static_cast<uint8_t>(entry4(ab & 15, i) + 16 * entry4(ab >> 4, i));
     }
   }
   return t;
@@ -36,7 +40,7 @@ alignas(64) constexpr Tables kTables = make_tables();
 
 struct Layout {
   int64_t units;        // of 32 channels, in a pixel
-  int64_t nibbles;      // of a pixel, filled up so that a row of the window is a multiple of three
+  int64_t nibbles;      // of a pixel
   int64_t row_nibbles;  // of a row of the window
   int64_t block_bytes;  // of the weights of 32 outputs
   int64_t blocks;
@@ -54,9 +58,6 @@ Layout layout_of(const BConv2dShape& s) {
   Layout l = {};
   l.units = (s.channels + 31) / 32;
   l.nibbles = l.units * 8;
-  if (w.kernel_w * l.nibbles % 3 != 0) {
-    l.nibbles = (l.nibbles + 2) / 3 * 3;
-  }
   l.row_nibbles = w.kernel_w * l.nibbles;
   l.block_bytes = w.kernel_h * l.row_nibbles * kBlock;
   l.blocks = (s.outputs + kBlock - 1) / kBlock;
@@ -77,15 +78,26 @@ bool supports(const BConv2dShape& s) {
          layout_of(s).row_nibbles <= kMaxNibbles / s.window.kernel_h;
 }
 
-// Behind the weights, i32: the ones of each tap: kh x kw x outputs.
+// Behind the weights, i32: the ones of each tap, kh x kw x outputs; the odd nibbles of each row, kh x outputs.
 uint64_t packed_bytes(const BConv2dShape& s) {
   const Layout l = layout_of(s);
-  const int64_t ones = s.window.kernel_h * s.window.kernel_w * l.blocks * kBlock;
-  return static_cast<uint64_t>(l.blocks * l.block_bytes + ones * 4);
+  const int64_t numbers = s.window.kernel_h * (s.window.kernel_w + 1) * l.blocks * kBlock;
+  return static_cast<uint64_t>(l.blocks * l.block_bytes + numbers * 4);
 }
 
 const int32_t* ones_of(const void* packed, const Layout& l) {
   return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(packed) + l.blocks * l.block_bytes);
+}
+
+const int32_t* odds_of(const void* packed, const Layout& l, const Window& w) {
+  return ones_of(packed, l) + w.kernel_h * w.kernel_w * l.blocks * kBlock;
+}
+
+// How many of a few nibbles have an odd number of ones.
+int32_t odd_nibbles(uint64_t v) {
+  v ^= v >> 2;
+  v ^= v >> 1;
+  return static_cast<int32_t>(_mm_popcnt_u64(v & 0x1111111111111111u));
 }
 
 // Blocks from `block` on that are counted together.
@@ -121,22 +133,17 @@ void pack_unit(const uint32_t* units, uint8_t* nibble, int64_t step) {
 }
 
 // 32 outputs, or the `count` that there are; the rest is zero. `weight`: the first one's tap, `out_words` from one
-// output to the next.
+// output to the next. Odd nibbles are added to those of the tap's row.
 void pack_tap(const Layout& l, const uint64_t* weight, int64_t out_words, int64_t count, uint8_t* nibble, int64_t step,
-              int32_t* ones) {
-  for (int64_t o = 0; o < kBlock; ++o) {
-    ones[o] = 0;
-  }
+              int32_t* ones, int32_t* odds) {
   for (int64_t unit = 0; unit < l.units; ++unit) {
     uint32_t units[kBlock] = {};
     for (int64_t o = 0; o < count; ++o) {
       units[o] = static_cast<uint32_t>(weight[o * out_words + unit / 2] >> (unit % 2 * 32));
       ones[o] += _mm_popcnt_u32(units[o]);
+      odds[o] += odd_nibbles(units[o]);
     }
     pack_unit(units, nibble + unit * 8 * step, step);
-  }
-  for (int64_t n = l.units * 8; n < l.nibbles; ++n) {
-    memset(nibble + n * step, 0, kBlock);
   }
 }
 
@@ -146,6 +153,8 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
   const int64_t words = (s.channels + 63) / 64;
   uint8_t* out = static_cast<uint8_t*>(packed);
   int32_t* ones = reinterpret_cast<int32_t*>(out + l.blocks * l.block_bytes);
+  int32_t* odds = ones + taps * l.blocks * kBlock;
+  memset(ones, 0, static_cast<size_t>((taps + s.window.kernel_h) * l.blocks * kBlock * 4));
   for (int64_t first = 0; first < l.blocks; first += group_size(l, first)) {
     const int64_t step = group_size(l, first) * kBlock;
     for (int64_t block = first; block < first + group_size(l, first); ++block) {
@@ -154,20 +163,44 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
       const uint64_t* from = weight + block * kBlock * taps * words;
       uint8_t* nibble = out + first * l.block_bytes + (block - first) * kBlock;
       for (int64_t tap = 0; tap < taps; ++tap, from += words, nibble += l.nibbles * step) {
-        pack_tap(l, from, taps * words, count, nibble, step, ones + (tap * l.blocks + block) * kBlock);
+        pack_tap(l, from, taps * words, count, nibble, step, ones + (tap * l.blocks + block) * kBlock,
+                 odds + (tap / s.window.kernel_w * l.blocks + block) * kBlock);
       }
     }
   }
 }
 
-// Scratch: indices of in_rows rows, an even number of u16 as u32 follow; the units of one row; the sums of a strip.
-int64_t index_count(const Layout& l) { return (l.in_rows * l.columns * l.nibbles + 1) / 2 * 2; }
-int64_t sums_offset(const Layout& l) {
-  return (index_count(l) * 2 + l.units_width * l.units * 4 + kBlock - 1) / kBlock * kBlock;
+// Scratch: indices of in_rows rows; odd nibbles, as u32, of the windows' rows in each of these, of whole windows and of
+// the pixels of one row; the units of one row; the sums of a strip. Here as bytes from its beginning on.
+struct Parts {
+  int64_t row_odds, window_odds, pixel_odds, units, sums, end;
+};
+
+Parts parts_of(const Layout& l) {
+  Parts p;
+  p.row_odds = l.in_rows * l.columns * l.nibbles * 2;
+  p.window_odds = p.row_odds + l.in_rows * l.pairs * 2 * 4;
+  p.pixel_odds = p.window_odds + l.out_rows * l.pairs * 2 * 4;
+  p.units = p.pixel_odds + l.units_width * 4;
+  p.sums = (p.units + l.units_width * l.units * 4 + kBlock - 1) / kBlock * kBlock;
+  p.end = p.sums + kStrip * kGroup * 4 * kBlock;
+  return p;
 }
-uint64_t scratch_bytes(const BConv2dShape& s) {
-  const Layout l = layout_of(s);
-  return static_cast<uint64_t>(sums_offset(l) + kStrip * kGroup * 4 * kBlock);
+
+uint64_t scratch_bytes(const BConv2dShape& s) { return static_cast<uint64_t>(parts_of(layout_of(s)).end); }
+
+struct Scratch {
+  uint16_t* indices;
+  uint32_t *row_odds, *window_odds, *pixel_odds, *units;
+  void* sums;
+};
+
+Scratch scratch_at(void* at, const Layout& l) {
+  uint8_t* bytes = static_cast<uint8_t*>(at);
+  const Parts p = parts_of(l);
+  const auto numbers = [bytes](int64_t part) { return reinterpret_cast<uint32_t*>(bytes + part); };
+  return {static_cast<uint16_t*>(at), numbers(p.row_odds), numbers(p.window_odds),
+          numbers(p.pixel_odds),      numbers(p.units),    bytes + p.sums};
 }
 
 // A pixel's units. Narrow maps have many pixels of a known few, for which a call costs more than the copy.
@@ -221,30 +254,70 @@ void write_indices(const uint8_t* a, const uint8_t* b, const Layout& l, uint16_t
     const __m128i bytes = _mm_cvtsi64_si128(static_cast<int64_t>(even | static_cast<uint64_t>(odd) << 32));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * 8), _mm_slli_epi16(_mm_cvtepu8_epi16(bytes), 4));
   }
-  for (int64_t i = l.units * 8; i < l.nibbles; ++i) {
-    out[i] = 0;
+}
+
+// Odd nibbles of the windows' rows that lie in one row of the map.
+void write_row_odds(const uint8_t* units, const Layout& l, const Window& w, uint32_t* pixels, uint32_t* out) {
+  for (int64_t x = 0; x < l.units_width; ++x, units += l.units * 4) {
+    int32_t sum = l.units % 2 == 0 ? 0 : odd_nibbles(unit_at(units, l.units - 1));
+    for (int64_t i = 0; i + 2 <= l.units; i += 2) {
+      uint64_t two;
+      memcpy(&two, units + i * 4, sizeof(two));
+      sum += odd_nibbles(two);
+    }
+    pixels[x] = static_cast<uint32_t>(sum);
+  }
+  for (int64_t ow = 0; ow < l.pairs * 2; ++ow) {
+    out[ow] = pixels[ow * w.stride_w];
+  }
+  for (int64_t column = 1; column < w.kernel_w; ++column) {
+    for (int64_t ow = 0; ow < l.pairs * 2; ++ow) {
+      out[ow] += pixels[ow * w.stride_w + column];
+    }
   }
 }
 
-// Rows [first, last) of the map, as they count from -padding_h on, become rows of indices.
-void write_rows(const BConv2dArgs& args, const Layout& l, int64_t first, int64_t last, uint16_t* indices) {
+// Rows [first, last) of the map, as they count from -padding_h on, become rows of indices and of odd nibbles.
+void write_rows(const BConv2dArgs& args, const Layout& l, int64_t first, int64_t last, const Scratch& scratch) {
   const Window& w = args.shape.window;
   const int64_t words = (args.shape.channels + 63) / 64;
   const bool in_place = w.padding_w == 0 && args.shape.channels % 64 == 0 && l.units_width <= w.width;
-  uint32_t* units = reinterpret_cast<uint32_t*>(indices + index_count(l));
-  for (int64_t y = first; y < last; ++y, indices += l.columns * l.nibbles) {
+  uint16_t* indices = scratch.indices;
+  uint32_t* odds = scratch.row_odds;
+  for (int64_t y = first; y < last; ++y, indices += l.columns * l.nibbles, odds += l.pairs * 2) {
     if (args.shape.padding_value == 0 && (y < 0 || y >= w.height)) {
       continue;  // nobody reads it
     }
     const bool direct = in_place && y >= 0 && y < w.height;
     if (!direct) {
-      write_units(args, l, y, units);
+      write_units(args, l, y, scratch.units);
     }
-    const uint8_t* row = reinterpret_cast<const uint8_t*>(units);
+    const uint8_t* row = reinterpret_cast<const uint8_t*>(scratch.units);
     row = direct ? reinterpret_cast<const uint8_t*>(args.in + y * w.width * words) : row;
+    write_row_odds(row, l, w, scratch.pixel_odds, odds);
     for (int64_t i = 0; i < l.columns; ++i) {
       const int64_t x = l.shared ? i : i / w.kernel_w * 2 * w.stride_w + i % w.kernel_w;
       write_indices(row + x * l.units * 4, row + (x + w.stride_w) * l.units * 4, l, indices + i * l.nibbles);
+    }
+  }
+}
+
+Taps rows_of(const BConv2dShape& s, int64_t oh) {
+  return s.padding_value == 0 ? inside_rows(s.window, oh) : Taps{0, s.window.kernel_h};
+}
+
+// Twice the odd nibbles of each window of output rows begin to end - 1.
+void write_window_odds(const BConv2dShape& s, const Layout& l, int64_t begin, int64_t end, const Scratch& scratch) {
+  const int64_t width = l.pairs * 2;
+  for (int64_t oh = begin; oh < end; ++oh) {
+    uint32_t* out = scratch.window_odds + (oh - begin) * width;
+    memset(out, 0, static_cast<size_t>(width) * 4);
+    const Taps rows = rows_of(s, oh);
+    for (int64_t kh = rows.begin; kh < rows.end; ++kh) {
+      const uint32_t* row = scratch.row_odds + ((oh - begin) * s.window.stride_h + kh) * width;
+      for (int64_t ow = 0; ow < width; ++ow) {
+        out[ow] += 2 * row[ow];
+      }
     }
   }
 }
