@@ -39,11 +39,6 @@ struct Piece {
   int64_t index_step;   // indices from row to row
 };
 
-// Even and odd outputs of both pixels, u16.
-struct Counts {
-  __m256i a0, a1, b0, b1;
-};
-
 inline void flush(Counts& s, bool first, __m256i all, __m256i mix) {
   const __m256i low = _mm256_set1_epi16(255);
   const __m256i b1 = _mm256_srli_epi16(mix, 8);
@@ -51,10 +46,10 @@ inline void flush(Counts& s, bool first, __m256i all, __m256i mix) {
   const __m256i b0 = _mm256_and_si256(_mm256_sub_epi16(mix, _mm256_slli_epi16(a1, 4)), low);
   const __m256i a0 = _mm256_and_si256(_mm256_sub_epi16(all, _mm256_slli_epi16(b0, 4)), low);
   if (first) {
-    s = {a0, a1, b0, b1};
+    s = {{a0, a1}, {b0, b1}};
   } else {
-    s = {_mm256_add_epi16(s.a0, a0), _mm256_add_epi16(s.a1, a1), _mm256_add_epi16(s.b0, b0),
-         _mm256_add_epi16(s.b1, b1)};
+    s = {{_mm256_add_epi16(s.a[0], a0), _mm256_add_epi16(s.a[1], a1)},
+         {_mm256_add_epi16(s.b[0], b0), _mm256_add_epi16(s.b[1], b1)}};
   }
 }
 
@@ -167,16 +162,6 @@ void count_piece(const Piece& piece, const uint16_t* const* pairs, bool first, C
   flush(sums[3], first, all.d, mix.d);
 }
 
-// Pairs of pixels that share the rows of the window inside the map.
-struct Strip {
-  const uint16_t* indices[kStrip];      // of the first row of the window
-  const uint32_t* odds[kStrip];         // of both pixels: twice the odd nibbles of their windows
-  const int32_t* constants[kStrip][2];  // of both pixels, for the first of the group's blocks
-  int64_t row[kStrip], column[kStrip];
-  int64_t count;
-  Taps kh;
-};
-
 // A strip has room for the pairs that fill the last four sums up.
 template <int kBlocks>
 void count_strip(const Piece& piece, const Strip& strip, bool first, Counts* sums) {
@@ -214,10 +199,11 @@ void count_group(const BConv2dArgs& args, const Layout& l, Strip& strip, int64_t
   }
 }
 
-// The sum that each output of a group has if nothing is counted, for some columns of the window inside the map.
+// The sum that each output of a group has if nothing is counted, for some columns of the window inside the map; as
+// to_floats takes it.
 struct Constants {
   Taps kw;
-  int32_t sum[kGroup * kBlock];
+  uint16_t sum[kGroup * kBlock];
 };
 
 constexpr int64_t kSlots = 8;
@@ -226,7 +212,7 @@ constexpr int64_t kSlots = 8;
 struct ConstantsCache {
   Taps kh;
   int64_t count;
-  const int32_t* whole;  // of windows whose columns are all inside, or null
+  const uint16_t* whole;  // of windows whose columns are all inside, or null
   Constants slots[kSlots];
 
   void clear() {
@@ -235,31 +221,35 @@ struct ConstantsCache {
   }
 };
 
+void add_twice(uint16_t* sums, const uint16_t* numbers, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    sums[i] = static_cast<uint16_t>(sums[i] + 2 * numbers[i]);
+  }
+}
+
 // Taps left and right of the map stand as zeros in the indices: their ones have been counted.
 void fill_constants(const BConv2dArgs& args, const Layout& l, int64_t block, Taps kh, Constants& c) {
   const int64_t kernel_w = args.shape.window.kernel_w;
   const int64_t lanes = group_size(l, block) * kBlock;
   const int64_t inside = (kh.end - kh.begin) * (c.kw.end - c.kw.begin) * args.shape.channels;
   for (int64_t i = 0; i < lanes; ++i) {
-    c.sum[i] = static_cast<int32_t>(inside);
+    c.sum[i] = static_cast<uint16_t>(inside + (i % 2 == 0 ? 1 << 15 : 0));
   }
   for (int64_t row = kh.begin; row < kh.end; ++row) {
-    const int32_t* odds = odds_of(args.packed, l, args.shape.window) + (row * l.blocks + block) * kBlock;
-    for (int64_t i = 0; i < lanes; ++i) {
-      c.sum[i] += 2 * odds[i];
-    }
+    const uint16_t* odds = odds_of(args.packed, l, args.shape.window) + (row * l.blocks + block) * kBlock;
+    add_twice(c.sum, odds, lanes);
     for (int64_t column = 0; column < kernel_w; ++column) {
-      const int32_t* ones = ones_of(args.packed, l) + (row * kernel_w + column) * l.blocks * kBlock + block * kBlock;
-      for (int64_t i = 0; (column < c.kw.begin || column >= c.kw.end) && i < lanes; ++i) {
-        c.sum[i] += 2 * ones[i];
+      if (column < c.kw.begin || column >= c.kw.end) {
+        const uint16_t* ones = ones_of(args.packed, l) + ((row * kernel_w + column) * l.blocks + block) * kBlock;
+        add_twice(c.sum, ones, lanes);
       }
     }
   }
 }
 
 // The cache has room for one more.
-const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t block, int64_t ow,
-                             ConstantsCache& cache) {
+const uint16_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t block, int64_t ow,
+                              ConstantsCache& cache) {
   const Window& w = args.shape.window;
   const int64_t left = ow * w.stride_w - w.padding_w;
   const bool whole = args.shape.padding_value != 0 || ow >= w.out_width || (left >= 0 && left + w.kernel_w <= w.width);
@@ -279,60 +269,41 @@ const int32_t* constants_for(const BConv2dArgs& args, const Layout& l, int64_t b
   return c.sum;
 }
 
-// One block of all pixels of a strip. `sums` are the first pair's, `step` those of a pair; `lane`: of the constants.
-template <Steps kSteps, class Lanes>
-void finish_blocks(const Block& shared, const Lanes& lanes, const Strip& strip, int64_t width, int64_t lane,
-                   const Counts* sums, int64_t step) {
-  const Block block = shared;  // a copy that no store can change
-  for (int64_t i = 0; i < strip.count; ++i, sums += step) {
-    const int64_t pixel = strip.row[i] * width + strip.column[i];
-    finish_block<kSteps>(block, lanes, pixel, {sums->a0, sums->a1}, strip.odds[i][0], strip.constants[i][0] + lane);
-    if (strip.column[i] + 1 < width) {
-      finish_block<kSteps>(block, lanes, pixel + 1, {sums->b0, sums->b1}, strip.odds[i][1],
-                           strip.constants[i][1] + lane);
+// What the strips of a group have in common.
+struct Group {
+  int64_t block, blocks;
+  Counts* sums;
+  Ends ends[2 * kGroup];  // of sixteen outputs each
+  int64_t sixteens;
+};
+
+// Behind the last output bits are zero, as far as its block goes.
+void start_group(const BConv2dArgs& args, const Layout& l, int64_t block, Group& group) {
+  group.block = block;
+  group.blocks = group_size(l, block);
+  group.sums = static_cast<Counts*>(scratch_at(args.scratch, l).sums);
+  group.sixteens = 0;
+  for (int64_t first = block * kBlock; first < (block + group.blocks) * kBlock; first += 16) {
+    if (first < args.shape.outputs || args.out_bits != nullptr) {
+      group.ends[group.sixteens++] = ends_of(args, first);
     }
   }
 }
 
-Steps steps_of(const BConv2dArgs& args, const Block& block) {
-  if (args.scale == nullptr && args.shortcut == nullptr && args.slope == nullptr && args.shift_out == nullptr &&
-      args.out_bits == nullptr && args.out_real != nullptr) {
-    return Steps::kNone;
+void finish_strip(const BConv2dArgs& args, const Layout& l, const Strip& strip, const Group& group) {
+  for (int64_t n = 0; n < group.sixteens; ++n) {
+    const Ends& e = group.ends[n];
+    e.finish(args, e.low, e.high, e.first, strip, n * 16, group.sums + n / 2, group.blocks);
   }
-  if (args.scale == nullptr || args.out_bits == nullptr) {
-    return Steps::kSome;
-  }
-  const bool reals = args.shortcut != nullptr && args.slope != nullptr && args.out_real != nullptr;
-  if (reals && block.channel + kBlock <= args.shortcut_channels) {
-    return args.shift_out == nullptr ? Steps::kMost : Steps::kAll;
-  }
-  const bool none = args.shortcut == nullptr && args.slope == nullptr && args.out_real == nullptr;
-  return none && args.shift_out == nullptr ? Steps::kBits : Steps::kSome;
-}
-
-void finish_strip(const BConv2dArgs& args, const Layout& l, const Strip& strip, int64_t first, const Counts* sums) {
-  using Finish = void (*)(const Block&, const AllLanes&, const Strip&, int64_t, int64_t, const Counts*, int64_t);
-  static constexpr Finish kFinish[] = {finish_blocks<Steps::kMost, AllLanes>, finish_blocks<Steps::kAll, AllLanes>,
-                                       finish_blocks<Steps::kBits, AllLanes>, finish_blocks<Steps::kNone, AllLanes>,
-                                       finish_blocks<Steps::kSome, AllLanes>};
-  const int64_t width = args.shape.window.out_width;
-  const int64_t blocks = group_size(l, first);
-  for (int64_t n = 0; n < blocks; ++n) {
-    const Block block = block_at(args, (first + n) * kBlock);
-    const int64_t left = args.shape.outputs - (first + n) * kBlock;
-    if (left < kBlock) {
-      finish_blocks<Steps::kSome>(block, FirstLanes{left}, strip, width, n * kBlock, sums + n, blocks);
-    } else {
-      const Finish finish = kFinish[static_cast<int>(steps_of(args, block))];
-      finish(block, AllLanes(), strip, width, n * kBlock, sums + n, blocks);
-    }
+  if (args.out_bits != nullptr && group.block + group.blocks == l.blocks && l.blocks % 2 != 0) {
+    clear_upper_half(args, strip);
   }
 }
 
-void run_strip(const BConv2dArgs& args, const Layout& l, int64_t block, Counts* sums, Strip& strip) {
+void run_strip(const BConv2dArgs& args, const Layout& l, const Group& group, Strip& strip) {
   if (strip.count > 0) {
-    count_group(args, l, strip, block, sums);
-    finish_strip(args, l, strip, block, sums);
+    count_group(args, l, strip, group.block, group.sums);
+    finish_strip(args, l, strip, group);
     strip.count = 0;
   }
 }
@@ -354,7 +325,8 @@ Taps whole_pairs(const BConv2dShape& s, const Layout& l) {
 void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const Scratch scratch = scratch_at(args.scratch, l);
-  Counts* sums = static_cast<Counts*>(scratch.sums);
+  Group group;
+  start_group(args, l, block, group);
   const Taps whole = whole_pairs(args.shape, l);
   ConstantsCache cache;
   Strip strip;
@@ -365,13 +337,13 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
     const uint16_t* row = scratch.indices + (oh - begin) * w.stride_h * l.columns * l.nibbles;
     const Taps kh = rows_of(args.shape, oh);
     if (kh.begin != strip.kh.begin || kh.end != strip.kh.end) {
-      run_strip(args, l, block, sums, strip);
+      run_strip(args, l, group, strip);
       strip.kh = cache.kh = kh;
       cache.clear();
     }
     for (int64_t pair = 0; pair < l.pairs; ++pair) {
       if (strip.count == kStrip || cache.count + 2 > kSlots) {
-        run_strip(args, l, block, sums, strip);
+        run_strip(args, l, group, strip);
         if (cache.count + 2 > kSlots) {
           cache.clear();
         }
@@ -386,7 +358,7 @@ void run_group(const BConv2dArgs& args, const Layout& l, int64_t begin, int64_t 
       strip.constants[i][1] = known ? cache.whole : constants_for(args, l, block, 2 * pair + 1, cache);
     }
   }
-  run_strip(args, l, block, sums, strip);
+  run_strip(args, l, group, strip);
 }
 
 void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
@@ -407,6 +379,6 @@ void run(const BConv2dArgs& args, int64_t begin, int64_t end) {
 }  // namespace
 
 constexpr BConv2dKernel bconv2d_x86_avx2 = {"bconv2d_x86_avx2", Isa::kAvx2, supports, packed_bytes, pack,
-                                            scratch_bytes,      run};
+                                            scratch_bytes,      run,        true};
 
 }  // namespace reactnet

@@ -1,172 +1,246 @@
-// From sums of differing bits to reals and bits, 32 outputs of one or two pixels at a time. Part of x86_avx2.cc alone,
-// built with its flags.
+// From sums of halves to reals, bits and means, sixteen outputs of all pixels of a strip at a time. Part of x86_avx2.cc
+// alone, built with its flags.
 #ifndef REACTNET_KERNELS_BCONV2D_X86_AVX2_EPILOGUE_H_
 #define REACTNET_KERNELS_BCONV2D_X86_AVX2_EPILOGUE_H_
 
-#include <immintrin.h>
-#include <string.h>
-
-#include "bconv2d/bconv2d.h"
+#include "bconv2d/x86_avx2_layout.h"
 
 namespace reactnet {
 namespace {
 
-// All 32 outputs of a block, or the first few; r is a register of eight.
-struct AllLanes {
-  __m256 load(const float* p, int r) const { return _mm256_loadu_ps(p + r * 8); }
-  void store(float* p, int r, __m256 v) const { _mm256_storeu_ps(p + r * 8, v); }
-  uint32_t bits(uint32_t signs) const { return signs; }
-  static constexpr int64_t count = 32;
+// What a loop does behind scale and shift, which take none of the time that a branch would save.
+enum Steps : unsigned { kShortcut = 1, kSlope = 2, kShiftOut = 4, kReal = 8, kBits = 16, kPooled = 32, kAsk = 64 };
+
+// What eight outputs have in common; lanes behind the last output are off and touch no memory.
+struct Lanes {
+  __m256 scale, shift, slope, shift_out;
+  __m256 threshold;  // a bit is 1 where y is not below it
+  __m256i on;
+  int64_t shortcut;  // the first channel of it
+  int bits;          // those of the lanes that are on
 };
 
-struct FirstLanes {
-  int64_t count;
-
-  __m256i mask(int r) const {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count) - r * 8), lane);
-  }
-  __m256 load(const float* p, int r) const { return _mm256_maskload_ps(p + r * 8, mask(r)); }
-  void store(float* p, int r, __m256 v) const { _mm256_maskstore_ps(p + r * 8, mask(r), v); }
-  uint32_t bits(uint32_t signs) const { return signs & ((1u << count) - 1u); }
-};
-
-// Sums of differing bits of 32 outputs, even and odd ones apart, u16.
-struct Sums {
-  __m256i even, odd;
-};
-
-// The steps behind the sums: known to be all but shift_out, all, scale and bits alone, none but to write reals; or
-// looked for.
-enum class Steps { kMost, kAll, kBits, kNone, kSome };
-
-constexpr bool known(Steps steps) { return steps != Steps::kSome; }
-constexpr bool has_reals(Steps steps) { return steps == Steps::kMost || steps == Steps::kAll; }
-constexpr bool has_bits(Steps steps) { return known(steps) && steps != Steps::kNone; }
-
-// A block of 32 outputs: the parameters from its first output on, and where its pixels begin.
-struct Block {
-  const float *scale, *shift, *slope, *shift_out, *next_shift, *shortcut;
-  float* real;
-  uint64_t* bits;
-  int64_t outputs, channels, words;  // of a pixel: of the map, of the shortcut, of the bits
-  int64_t channel;                   // of the shortcut
-  int64_t half;                      // of a word of bits: 0 or 4 bytes
-  bool whole_word;                   // the lower half, and nobody writes the upper one
-};
-
-// null stays null
-template <class T>
-inline T* offset(T* p, int64_t n) {
-  return p == nullptr ? p : p + n;
+// Eight numbers of an array, or without one what changes nothing: 1 as a factor, -0 as a summand.
+inline __m256 load_lanes(const float* array, int64_t o, __m256i on, float neutral) {
+  return array != nullptr ? _mm256_maskload_ps(array + o, on) : _mm256_set1_ps(neutral);
 }
 
-inline Block block_at(const BConv2dArgs& args, int64_t o) {
-  const int64_t outputs = args.shape.outputs;
-  const int64_t channel = args.shortcut != nullptr ? o % args.shortcut_channels : 0;
-  return {offset(args.scale, o),
-          offset(args.shift, o),
-          offset(args.slope, o),
-          offset(args.shift_out, o),
-          offset(args.next_shift, o),
-          args.shortcut,
-          offset(args.out_real, o),
-          offset(args.out_bits, o / 64),
-          outputs,
-          args.shortcut_channels,
-          (outputs + 63) / 64,
-          channel,
-          o % 64 / 8,
-          o % 64 == 0 && outputs - o <= 32};
+// (y + shift) >= 0 by one comparison: a sum has the sign that it has before it is rounded, so that y >= -shift says the
+// same but for infinite shifts. y + inf is no number for -inf alone, y - inf never >= 0.
+inline __m256 threshold_of(__m256 shift) {
+  const __m256 infinite = _mm256_set1_ps(__builtin_inff());
+  const __m256 negated = _mm256_sub_ps(_mm256_setzero_ps(), shift);
+  const __m256 lowest =
+      _mm256_blendv_ps(negated, _mm256_set1_ps(-__FLT_MAX__), _mm256_cmp_ps(shift, infinite, _CMP_EQ_OQ));
+  return _mm256_blendv_ps(lowest, _mm256_set1_ps(__builtin_nanf("")), _mm256_cmp_ps(negated, infinite, _CMP_EQ_OQ));
 }
 
-// Eight shortcut channels from c on, which start again at zero behind the last.
-template <class Lanes>
-inline __m256 load_shortcut(const float* pixel, int64_t channels, int64_t c, const Lanes& lanes, int r) {
-  if (c + lanes.count <= channels) {
-    return lanes.load(pixel + c, r);
+Lanes make_lanes(const BConv2dArgs& args, int64_t o) {
+  const int64_t left = args.shape.outputs - o;
+  const int32_t count = static_cast<int32_t>(left < 0 ? 0 : left < 8 ? left : 8);
+  Lanes l;
+  l.on = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  l.bits = (1 << count) - 1;
+  l.shortcut = args.shortcut != nullptr ? o % args.shortcut_channels : 0;
+  l.scale = load_lanes(args.scale, o, l.on, 1.0f);
+  l.shift = load_lanes(args.shift, o, l.on, -0.0f);
+  l.slope = load_lanes(args.slope, o, l.on, 1.0f);
+  l.shift_out = load_lanes(args.shift_out, o, l.on, -0.0f);
+  l.threshold = threshold_of(load_lanes(args.next_shift, o, l.on, 0.0f));
+  return l;
+}
+
+// Whether the call has this step: kSteps names them, or asks for the array.
+template <unsigned kSteps>
+inline bool has(Steps step, const void* array) {
+  return (kSteps & kAsk) != 0 ? array != nullptr : (kSteps & step) != 0;
+}
+
+template <unsigned kSteps>
+inline __m256 load(const float* at, const Lanes& l) {
+  return (kSteps & kAsk) != 0 ? _mm256_maskload_ps(at, l.on) : _mm256_loadu_ps(at);
+}
+
+template <unsigned kSteps>
+inline void store(float* at, const Lanes& l, __m256 y) {
+  if ((kSteps & kAsk) != 0) {
+    _mm256_maskstore_ps(at, l.on, y);
+  } else {
+    _mm256_storeu_ps(at, y);
   }
+}
+
+// Eight shortcut channels from `first` on, which start again at zero behind the last; those of `bits` are wanted.
+inline __m256 load_around(const float* pixel, int64_t channels, int64_t first, int bits) {
   float v[8] = {};
-  for (int64_t i = 0; i < 8 && r * 8 + i < lanes.count; ++i) {
-    v[i] = pixel[(c + r * 8 + i) % channels];
+  for (int i = 0; i < 8 && (bits >> i & 1) != 0; ++i) {
+    v[i] = pixel[first];
+    first = first + 1 == channels ? 0 : first + 1;
   }
   return _mm256_loadu_ps(v);
 }
 
-// 16-bit sums of one pixel as they follow each other: outputs 0-7 and 16-23, 8-15 and 24-31.
-struct Ordered {
-  __m256i low, high;
-  explicit Ordered(const Sums& s)
-      : low(_mm256_unpacklo_epi16(s.even, s.odd)), high(_mm256_unpackhi_epi16(s.even, s.odd)) {}
-  __m128i eight(int r) const {
-    const __m256i v = r % 2 == 0 ? low : high;
-    return r < 2 ? _mm256_castsi256_si128(v) : _mm256_extracti128_si256(v, 1);
-  }
+// Where the pixel at hand lies, from its first output on; null without the step, but for kAsk.
+struct Place {
+  const float* shortcut;
+  float* real;
+  char* bits;
 };
 
-// Bits in the order of the lanes from the masks of four registers, packed two by two.
-inline uint32_t bits_of(__m256i first, __m256i second) {
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
-  return static_cast<uint32_t>(_mm256_movemask_epi8(bytes));
+// Eight outputs of a pixel, whose bits are byte n.
+template <unsigned kSteps>
+inline __m256 finish_eight(const BConv2dArgs& args, const Lanes& l, __m256 acc, const Place& at, int n) {
+  __m256 y = _mm256_add_ps(_mm256_mul_ps(acc, l.scale), l.shift);
+  if (has<kSteps>(kShortcut, args.shortcut)) {
+    const bool around = (kSteps & kAsk) != 0 && l.shortcut + 8 > args.shortcut_channels;
+    y = _mm256_add_ps(y, around ? load_around(at.shortcut, args.shortcut_channels, l.shortcut, l.bits)
+                                : load<kSteps>(at.shortcut + l.shortcut, l));
+  }
+  if (has<kSteps>(kSlope, args.slope)) {
+    const __m256 kept = _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ);
+    y = _mm256_blendv_ps(_mm256_mul_ps(l.slope, y), y, kept);
+  }
+  if (has<kSteps>(kShiftOut, args.shift_out)) {
+    y = _mm256_add_ps(y, l.shift_out);
+  }
+  if (has<kSteps>(kReal, args.out_real)) {
+    store<kSteps>(at.real + n * 8, l, y);
+  }
+  if (has<kSteps>(kBits, args.out_bits)) {
+    const int ones = _mm256_movemask_ps(_mm256_cmp_ps(y, l.threshold, _CMP_GE_OQ));
+    at.bits[n] = static_cast<char>((kSteps & kAsk) != 0 ? ones & l.bits : ones);
+  }
+  return y;
 }
 
-inline void store_bits(const Block& block, int64_t pixel, uint32_t bits) {
-  uint64_t* word = block.bits + pixel * block.words;
-  if (block.whole_word) {
-    *word = bits;
+struct Sixteen {
+  __m256 low, high;
+};
+
+// Sums of halves are u16 beside each other, of an output among the first eight and of one among the others; acc, which
+// fits into 16 bits, comes of them by additions modulo 2^16: the constant, less four times the halves, less `odds`.
+// That of the first eight is 2^15 too large, so that it is the fraction of a float of 2^23 and more.
+inline Sixteen to_floats(__m256i halves, const uint16_t* constants, uint32_t odds) {
+  const __m256i constant = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants));
+  const __m256i acc = _mm256_sub_epi16(_mm256_sub_epi16(constant, _mm256_set1_epi32(static_cast<int32_t>(odds))),
+                                       _mm256_slli_epi16(halves, 2));
+  const __m256i fraction = _mm256_blend_epi16(acc, _mm256_set1_epi32(0x4B000000), 0xAA);
+  return {_mm256_sub_ps(_mm256_castsi256_ps(fraction), _mm256_set1_ps(8388608.0f + 32768.0f)),
+          _mm256_cvtepi32_ps(_mm256_srai_epi32(acc, 16))};
+}
+
+template <unsigned kSteps>
+inline Sixteen finish_pixel(const BConv2dArgs& args, const Lanes& low, const Lanes& high, const Sixteen& acc,
+                            Place& at) {
+  const Sixteen y = {finish_eight<kSteps>(args, low, acc.low, at, 0),
+                     finish_eight<kSteps>(args, high, acc.high, at, 1)};
+  if (has<kSteps>(kShortcut, args.shortcut)) {
+    at.shortcut += args.shortcut_channels;
+  }
+  if (has<kSteps>(kReal, args.out_real)) {
+    at.real += args.shape.outputs;
+  }
+  if (has<kSteps>(kBits, args.out_bits)) {
+    at.bits += (args.shape.outputs + 63) / 64 * 8;
+  }
+  return y;
+}
+
+// The mean of 2x2 pixels, of which two at a time come: the sum of the upper two waits where the mean will be.
+template <unsigned kSteps>
+inline void pool_eight(const Lanes& l, __m256 left, __m256 right, bool below, float* out) {
+  const __m256 before = below ? load<kSteps>(out, l) : _mm256_setzero_ps();
+  const __m256 sum = _mm256_add_ps(_mm256_add_ps(before, left), right);
+  store<kSteps>(out, l, _mm256_mul_ps(sum, _mm256_set1_ps(below ? 0.25f : 1.0f)));
+}
+
+// Sixteen outputs from `first` on of all pixels of a strip. `counts` are the first pair's, `step` those of a pair;
+// `lane`: of the constants.
+template <unsigned kSteps>
+void finish_sixteen(const BConv2dArgs& call, const Lanes& first_eight, const Lanes& second_eight, int64_t first,
+                    const Strip& strip, int64_t lane, const Counts* counts, int64_t step) {
+  const BConv2dArgs args = call;  // a copy that no store can change
+  const int64_t outputs = args.shape.outputs;
+  const int64_t width = args.shape.window.out_width;
+  const int64_t half = lane / 16 % 2;
+  const Lanes low = first_eight;
+  const Lanes high = second_eight;
+  const int64_t pixel = strip.row[0] * width + strip.column[0];
+  Place at = {};
+  at.shortcut = has<kSteps>(kShortcut, args.shortcut) ? args.shortcut + pixel * args.shortcut_channels : nullptr;
+  at.real = has<kSteps>(kReal, args.out_real) ? args.out_real + pixel * outputs + first : nullptr;
+  at.bits = has<kSteps>(kBits, args.out_bits)
+                ? reinterpret_cast<char*>(args.out_bits + pixel * ((outputs + 63) / 64)) + first / 8
+                : nullptr;
+  for (int64_t i = 0; i < strip.count; ++i, counts += step) {
+    const Sixteen left = finish_pixel<kSteps>(
+        args, low, high, to_floats(counts->a[half], strip.constants[i][0] + lane, strip.odds[i][0]), at);
+    if (strip.column[i] + 1 == width) {
+      continue;  // of an odd row
+    }
+    const Sixteen right = finish_pixel<kSteps>(
+        args, low, high, to_floats(counts->b[half], strip.constants[i][1] + lane, strip.odds[i][1]), at);
+    if (has<kSteps>(kPooled, args.out_pooled)) {
+      const bool below = strip.row[i] % 2 != 0;
+      float* out = args.out_pooled + (strip.row[i] / 2 * width + strip.column[i]) / 2 * outputs + first;
+      pool_eight<kSteps>(low, left.low, right.low, below, out);
+      pool_eight<kSteps>(high, left.high, right.high, below, out + 8);
+    }
+  }
+}
+
+using Finish = void (*)(const BConv2dArgs&, const Lanes&, const Lanes&, int64_t, const Strip&, int64_t, const Counts*,
+                        int64_t);
+
+// Steps of layers as networks have them: each such set has a loop of its own.
+constexpr bool is_usual(unsigned steps) {
+  const bool known_pool = (steps & (kReal | kBits | kShortcut)) == (kBits | kShortcut);
+  return (steps & (kReal | kBits)) != 0 && ((steps & kShiftOut) == 0 || (steps & kSlope) != 0) &&
+         ((steps & kPooled) == 0 || known_pool);
+}
+
+// The loop that knows `steps`, from kSteps on; or the one that asks.
+template <unsigned kSteps>
+Finish finish_with(unsigned steps) {
+  if constexpr (kSteps == kAsk) {
+    return finish_sixteen<kAsk>;
   } else {
-    memcpy(reinterpret_cast<char*>(word) + block.half, &bits, 4);
+    if constexpr (is_usual(kSteps)) {
+      if (steps == kSteps) {
+        return finish_sixteen<kSteps>;
+      }
+    }
+    return finish_with<kSteps + 1>(steps);
   }
 }
 
-// Eight outputs of a pixel: from their sums to reals, which are written; returns the mask of the bits.
-template <Steps kSteps, class Lanes>
-inline __m256i finish_eight(const Block& block, const Lanes& lanes, int r, __m128i halves, uint32_t odds,
-                            const int32_t* constants, const float* shortcut, float* real) {
-  const __m256 zero = _mm256_setzero_ps();
-  const __m256i all = _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(constants + r * 8)),
-                                       _mm256_set1_epi32(static_cast<int32_t>(odds)));
-  const __m256i differing = _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 2);
-  __m256 y = _mm256_cvtepi32_ps(_mm256_sub_epi32(all, differing));
-  if (has_bits(kSteps) || (!known(kSteps) && block.scale != nullptr)) {
-    y = _mm256_add_ps(_mm256_mul_ps(y, lanes.load(block.scale, r)), lanes.load(block.shift, r));
-  }
-  if (has_reals(kSteps)) {
-    y = _mm256_add_ps(y, lanes.load(shortcut + block.channel, r));
-  } else if (!known(kSteps) && block.shortcut != nullptr) {
-    y = _mm256_add_ps(y, load_shortcut(shortcut, block.channels, block.channel, lanes, r));
-  }
-  if (has_reals(kSteps) || (!known(kSteps) && block.slope != nullptr)) {
-    const __m256 scaled = _mm256_mul_ps(lanes.load(block.slope, r), y);
-    y = _mm256_blendv_ps(scaled, y, _mm256_cmp_ps(y, zero, _CMP_GE_OQ));
-  }
-  if (kSteps == Steps::kAll || (!known(kSteps) && block.shift_out != nullptr)) {
-    y = _mm256_add_ps(y, lanes.load(block.shift_out, r));
-  }
-  if (has_reals(kSteps) || kSteps == Steps::kNone || (!known(kSteps) && block.real != nullptr)) {
-    lanes.store(real, r, y);
-  }
-  if (kSteps == Steps::kNone || (!known(kSteps) && block.bits == nullptr)) {
-    return _mm256_setzero_si256();
-  }
-  return _mm256_castps_si256(_mm256_cmp_ps(_mm256_add_ps(y, lanes.load(block.next_shift, r)), zero, _CMP_GE_OQ));
+Finish finish_for(const BConv2dArgs& args, int64_t first) {
+  const bool whole = first + 16 <= args.shape.outputs && args.shortcut_channels % 16 == 0;
+  const auto step = [](Steps which, const void* array) { return array != nullptr ? which : 0u; };
+  const unsigned steps = step(kShortcut, args.shortcut) | step(kSlope, args.slope) | step(kShiftOut, args.shift_out) |
+                         step(kReal, args.out_real) | step(kBits, args.out_bits) | step(kPooled, args.out_pooled);
+  return finish_with<0>(whole ? steps : kAsk);
 }
 
-// A block of one pixel.
-template <Steps kSteps, class Lanes>
-inline void finish_block(const Block& block, const Lanes& lanes, int64_t pixel, const Sums& sums, uint32_t odds,
-                         const int32_t* constants) {
-  const Ordered n(sums);
-  const float* shortcut = block.shortcut == nullptr ? nullptr : block.shortcut + pixel * block.channels;
-  float* real = block.real == nullptr ? nullptr : block.real + pixel * block.outputs;
-  __m256i masks[4];
-  for (int r = 0; r < 4; ++r) {
-    masks[r] = finish_eight<kSteps>(block, lanes, r, n.eight(r), odds, constants, shortcut, real);
-  }
-  if (has_bits(kSteps) || (!known(kSteps) && block.bits != nullptr)) {
-    const uint32_t bits = bits_of(_mm256_packs_epi32(masks[0], masks[1]), _mm256_packs_epi32(masks[2], masks[3]));
-    store_bits(block, pixel, lanes.bits(bits));
+// How sixteen outputs from `first` on are finished, made once for many strips.
+struct Ends {
+  Finish finish;
+  int64_t first;
+  Lanes low, high;
+};
+
+Ends ends_of(const BConv2dArgs& args, int64_t first) {
+  return {finish_for(args, first), first, make_lanes(args, first), make_lanes(args, first + 8)};
+}
+
+// Bits behind the last block of 32 outputs, where it is the lower half of its word: zeros.
+void clear_upper_half(const BConv2dArgs& args, const Strip& strip) {
+  const int64_t words = (args.shape.outputs + 63) / 64;
+  const int64_t width = args.shape.window.out_width;
+  const int64_t last = strip.count - 1;
+  const int64_t end = strip.row[last] * width + strip.column[last] + (strip.column[last] + 1 < width ? 2 : 1);
+  for (int64_t pixel = strip.row[0] * width + strip.column[0]; pixel < end; ++pixel) {
+    memset(reinterpret_cast<char*>(args.out_bits + (pixel + 1) * words) - 4, 0, 4);
   }
 }
 

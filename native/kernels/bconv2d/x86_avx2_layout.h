@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kBlock = 32;          // outputs of one register
 constexpr int64_t kGroup = 4;           // blocks that are counted together, or what is left of them: 2 or 1
-constexpr int64_t kMaxNibbles = 8192;   // of a window: u16 holds its counts
+constexpr int64_t kMaxNibbles = 8191;   // of a window: 16 bits hold its sum
 constexpr int64_t kStrip = 24;          // pairs of pixels whose sums lie in memory
 constexpr int64_t kIndexBytes = 65536;  // of a few rows of indices, if one row of outputs needs no more
 
@@ -37,6 +37,21 @@ constexpr Tables make_tables() {
 }
 
 alignas(64) constexpr Tables kTables = make_tables();
+
+// Sums of halves of 32 outputs of both pixels of a pair, u16, as they come of the counting loop: lane_of.
+struct Counts {
+  __m256i a[2], b[2];
+};
+
+// Pairs of pixels, one after the other, that share the rows of the window inside the map.
+struct Strip {
+  const uint16_t* indices[kStrip];       // of the first row of the window
+  const uint32_t* odds[kStrip];          // of both pixels: what the odd nibbles of their windows take
+  const uint16_t* constants[kStrip][2];  // of both pixels, for the first of the group's blocks
+  int64_t row[kStrip], column[kStrip];
+  int64_t count;
+  Taps kh;
+};
 
 struct Layout {
   int64_t units;        // of 32 channels, in a pixel
@@ -78,20 +93,26 @@ bool supports(const BConv2dShape& s) {
          layout_of(s).row_nibbles <= kMaxNibbles / s.window.kernel_h;
 }
 
-// Behind the weights, i32: the ones of each tap, kh x kw x outputs; the odd nibbles of each row, kh x outputs.
+// Behind the weights, u16 in the order of lane_of: the ones of each tap, kh x kw x outputs; the odd nibbles of each
+// row, kh x outputs.
 uint64_t packed_bytes(const BConv2dShape& s) {
   const Layout l = layout_of(s);
   const int64_t numbers = s.window.kernel_h * (s.window.kernel_w + 1) * l.blocks * kBlock;
-  return static_cast<uint64_t>(l.blocks * l.block_bytes + numbers * 4);
+  return static_cast<uint64_t>(l.blocks * l.block_bytes + numbers * 2);
 }
 
-const int32_t* ones_of(const void* packed, const Layout& l) {
-  return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(packed) + l.blocks * l.block_bytes);
+const uint16_t* ones_of(const void* packed, const Layout& l) {
+  return reinterpret_cast<const uint16_t*>(static_cast<const uint8_t*>(packed) + l.blocks * l.block_bytes);
 }
 
-const int32_t* odds_of(const void* packed, const Layout& l, const Window& w) {
+const uint16_t* odds_of(const void* packed, const Layout& l, const Window& w) {
   return ones_of(packed, l) + w.kernel_h * w.kernel_w * l.blocks * kBlock;
 }
+
+// Where output o of a block stands among its 32 counts: outputs 0-7 and 8-15 in turns, then 16-23 and 24-31. An even
+// byte of the weights belongs to the first sixteen of these, the odd byte behind it to the others.
+int64_t lane_of(int64_t o) { return o / 16 * 16 + o % 8 * 2 + o / 8 % 2; }
+int64_t byte_of(int64_t o) { return lane_of(o) % 16 * 2 + lane_of(o) / 16; }
 
 // How many of a few nibbles have an odd number of ones.
 int32_t odd_nibbles(uint64_t v) {
@@ -135,13 +156,16 @@ void pack_unit(const uint32_t* units, uint8_t* nibble, int64_t step) {
 // 32 outputs, or the `count` that there are; the rest is zero. `weight`: the first one's tap, `out_words` from one
 // output to the next. Odd nibbles are added to those of the tap's row.
 void pack_tap(const Layout& l, const uint64_t* weight, int64_t out_words, int64_t count, uint8_t* nibble, int64_t step,
-              int32_t* ones, int32_t* odds) {
+              uint16_t* ones, uint16_t* odds) {
   for (int64_t unit = 0; unit < l.units; ++unit) {
     uint32_t units[kBlock] = {};
     for (int64_t o = 0; o < count; ++o) {
-      units[o] = static_cast<uint32_t>(weight[o * out_words + unit / 2] >> (unit % 2 * 32));
-      ones[o] += _mm_popcnt_u32(units[o]);
-      odds[o] += odd_nibbles(units[o]);
+      const uint32_t bits = static_cast<uint32_t>(weight[o * out_words + unit / 2] >> (unit % 2 * 32));
+      uint16_t& one = ones[lane_of(o)];
+      uint16_t& odd = odds[lane_of(o)];
+      units[byte_of(o)] = bits;
+      one = static_cast<uint16_t>(one + _mm_popcnt_u32(bits));
+      odd = static_cast<uint16_t>(odd + odd_nibbles(bits));
     }
     pack_unit(units, nibble + unit * 8 * step, step);
   }
@@ -152,9 +176,9 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
   const int64_t taps = s.window.kernel_h * s.window.kernel_w;
   const int64_t words = (s.channels + 63) / 64;
   uint8_t* out = static_cast<uint8_t*>(packed);
-  int32_t* ones = reinterpret_cast<int32_t*>(out + l.blocks * l.block_bytes);
-  int32_t* odds = ones + taps * l.blocks * kBlock;
-  memset(ones, 0, static_cast<size_t>((taps + s.window.kernel_h) * l.blocks * kBlock * 4));
+  uint16_t* ones = reinterpret_cast<uint16_t*>(out + l.blocks * l.block_bytes);
+  uint16_t* odds = ones + taps * l.blocks * kBlock;
+  memset(ones, 0, static_cast<size_t>((taps + s.window.kernel_h) * l.blocks * kBlock * 2));
   for (int64_t first = 0; first < l.blocks; first += group_size(l, first)) {
     const int64_t step = group_size(l, first) * kBlock;
     for (int64_t block = first; block < first + group_size(l, first); ++block) {
@@ -306,7 +330,7 @@ Taps rows_of(const BConv2dShape& s, int64_t oh) {
   return s.padding_value == 0 ? inside_rows(s.window, oh) : Taps{0, s.window.kernel_h};
 }
 
-// Twice the odd nibbles of each window of output rows begin to end - 1.
+// Twice the odd nibbles of each window of output rows begin to end - 1, as a pair of u16.
 void write_window_odds(const BConv2dShape& s, const Layout& l, int64_t begin, int64_t end, const Scratch& scratch) {
   const int64_t width = l.pairs * 2;
   for (int64_t oh = begin; oh < end; ++oh) {
@@ -316,7 +340,7 @@ void write_window_odds(const BConv2dShape& s, const Layout& l, int64_t begin, in
     for (int64_t kh = rows.begin; kh < rows.end; ++kh) {
       const uint32_t* row = scratch.row_odds + ((oh - begin) * s.window.stride_h + kh) * width;
       for (int64_t ow = 0; ow < width; ++ow) {
-        out[ow] += 2 * row[ow];
+        out[ow] += 2 * 0x10001 * row[ow];
       }
     }
   }
