@@ -17,6 +17,7 @@
 // of kw x channels, in units of 32 channels (nibbles 0 2 4 6 1 3 5 7).
 #include "bconv2d/x86_avx2_epilogue.h"
 #include "bconv2d/x86_avx2_layout.h"
+#include "bconv2d/x86_avx2_rows.h"
 
 namespace reactnet {
 namespace {

@@ -195,7 +195,8 @@ void pack(const BConv2dShape& s, const uint64_t* weight, void* packed) {
 }
 
 // Scratch: indices of in_rows rows; odd nibbles, as u32, of the windows' rows in each of these, of whole windows and of
-// the pixels of one row; the units of one row; the sums of a strip. Here as bytes from its beginning on.
+// the units of one row, or of its pixels; the units of one row; the sums of a strip. Here as bytes from its beginning
+// on.
 struct Parts {
   int64_t row_odds, window_odds, pixel_odds, units, sums, end;
 };
@@ -205,7 +206,7 @@ Parts parts_of(const Layout& l) {
   p.row_odds = l.in_rows * l.columns * l.nibbles * 2;
   p.window_odds = p.row_odds + l.in_rows * l.pairs * 2 * 4;
   p.pixel_odds = p.window_odds + l.out_rows * l.pairs * 2 * 4;
-  p.units = p.pixel_odds + l.units_width * 4;
+  p.units = p.pixel_odds + l.units_width * l.units * 4;
   p.sums = (p.units + l.units_width * l.units * 4 + kBlock - 1) / kBlock * kBlock;
   p.end = p.sums + kStrip * kGroup * 4 * kBlock;
   return p;
@@ -225,125 +226,6 @@ Scratch scratch_at(void* at, const Layout& l) {
   const auto numbers = [bytes](int64_t part) { return reinterpret_cast<uint32_t*>(bytes + part); };
   return {static_cast<uint16_t*>(at), numbers(p.row_odds), numbers(p.window_odds),
           numbers(p.pixel_odds),      numbers(p.units),    bytes + p.sums};
-}
-
-// A pixel's units. Narrow maps have many pixels of a known few, for which a call costs more than the copy.
-void copy_units(const uint64_t* pixel, int64_t units, uint32_t* out) {
-  switch (units) {
-    case 1:
-      memcpy(out, pixel, 4);
-      return;
-    case 2:
-      memcpy(out, pixel, 8);
-      return;
-    case 4:
-      memcpy(out, pixel, 16);
-      return;
-    default:
-      memcpy(out, pixel, static_cast<size_t>(units) * 4);
-  }
-}
-
-// The units of row y of the map, from column -padding_w on; outside stand the padding's bits.
-void write_units(const BConv2dArgs& args, const Layout& l, int64_t y, uint32_t* out) {
-  const BConv2dShape& s = args.shape;
-  const Window& w = s.window;
-  const int64_t words = (s.channels + 63) / 64;
-  for (int64_t i = 0; i < l.units_width; ++i, out += l.units) {
-    const int64_t x = i - w.padding_w;
-    if (y >= 0 && y < w.height && x >= 0 && x < w.width) {
-      copy_units(args.in + (y * w.width + x) * words, l.units, out);
-      continue;
-    }
-    memset(out, s.padding_value == 1 ? 0xFF : 0, static_cast<size_t>(l.units) * 4);
-    if (s.padding_value == 1 && s.channels % 32 != 0) {
-      out[l.units - 1] = (1u << (s.channels % 32)) - 1u;
-    }
-  }
-}
-
-uint32_t unit_at(const uint8_t* units, int64_t i) {
-  uint32_t unit;
-  memcpy(&unit, units + i * 4, sizeof(unit));
-  return unit;
-}
-
-// The tables that belong to two pixels, whose units begin at a and b: byte offsets into kTables.
-void write_indices(const uint8_t* a, const uint8_t* b, const Layout& l, uint16_t* out) {
-  for (int64_t i = 0; i < l.units; ++i) {
-    const uint32_t first = unit_at(a, i);
-    const uint32_t second = unit_at(b, i);
-    const uint32_t even = (first & 0x0F0F0F0Fu) | (second & 0x0F0F0F0Fu) << 4;
-    const uint32_t odd = (first >> 4 & 0x0F0F0F0Fu) | (second & 0xF0F0F0F0u);
-    const __m128i bytes = _mm_cvtsi64_si128(static_cast<int64_t>(even | static_cast<uint64_t>(odd) << 32));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * 8), _mm_slli_epi16(_mm_cvtepu8_epi16(bytes), 4));
-  }
-}
-
-// Odd nibbles of the windows' rows that lie in one row of the map.
-void write_row_odds(const uint8_t* units, const Layout& l, const Window& w, uint32_t* pixels, uint32_t* out) {
-  for (int64_t x = 0; x < l.units_width; ++x, units += l.units * 4) {
-    int32_t sum = l.units % 2 == 0 ? 0 : odd_nibbles(unit_at(units, l.units - 1));
-    for (int64_t i = 0; i + 2 <= l.units; i += 2) {
-      uint64_t two;
-      memcpy(&two, units + i * 4, sizeof(two));
-      sum += odd_nibbles(two);
-    }
-    pixels[x] = static_cast<uint32_t>(sum);
-  }
-  for (int64_t ow = 0; ow < l.pairs * 2; ++ow) {
-    out[ow] = pixels[ow * w.stride_w];
-  }
-  for (int64_t column = 1; column < w.kernel_w; ++column) {
-    for (int64_t ow = 0; ow < l.pairs * 2; ++ow) {
-      out[ow] += pixels[ow * w.stride_w + column];
-    }
-  }
-}
-
-// Rows [first, last) of the map, as they count from -padding_h on, become rows of indices and of odd nibbles.
-void write_rows(const BConv2dArgs& args, const Layout& l, int64_t first, int64_t last, const Scratch& scratch) {
-  const Window& w = args.shape.window;
-  const int64_t words = (args.shape.channels + 63) / 64;
-  const bool in_place = w.padding_w == 0 && args.shape.channels % 64 == 0 && l.units_width <= w.width;
-  uint16_t* indices = scratch.indices;
-  uint32_t* odds = scratch.row_odds;
-  for (int64_t y = first; y < last; ++y, indices += l.columns * l.nibbles, odds += l.pairs * 2) {
-    if (args.shape.padding_value == 0 && (y < 0 || y >= w.height)) {
-      continue;  // nobody reads it
-    }
-    const bool direct = in_place && y >= 0 && y < w.height;
-    if (!direct) {
-      write_units(args, l, y, scratch.units);
-    }
-    const uint8_t* row = reinterpret_cast<const uint8_t*>(scratch.units);
-    row = direct ? reinterpret_cast<const uint8_t*>(args.in + y * w.width * words) : row;
-    write_row_odds(row, l, w, scratch.pixel_odds, odds);
-    for (int64_t i = 0; i < l.columns; ++i) {
-      const int64_t x = l.shared ? i : i / w.kernel_w * 2 * w.stride_w + i % w.kernel_w;
-      write_indices(row + x * l.units * 4, row + (x + w.stride_w) * l.units * 4, l, indices + i * l.nibbles);
-    }
-  }
-}
-
-Taps rows_of(const BConv2dShape& s, int64_t oh) {
-  return s.padding_value == 0 ? inside_rows(s.window, oh) : Taps{0, s.window.kernel_h};
-}
-
-// Twice the odd nibbles of each window of output rows begin to end - 1, as a pair of u16.
-void write_window_odds(const BConv2dShape& s, const Layout& l, int64_t begin, int64_t end, const Scratch& scratch) {
-  const int64_t width = l.pairs * 2;
-  for (int64_t oh = begin; oh < end; ++oh) {
-    uint32_t* out = scratch.window_odds + (oh - begin) * width;
-    memset(out, 0, static_cast<size_t>(width) * 4);
-    const Taps rows = rows_of(s, oh);
-    for (int64_t kh = rows.begin; kh < rows.end; ++kh) {
-      const uint32_t* row = scratch.row_odds + ((oh - begin) * s.window.stride_h + kh) * width;
-      for (int64_t ow = 0; ow < width; ++ow) {
-        out[ow] += 2 * 0x10001 * row[ow];
-      }
-    }
-  }
 }
 
 }  // namespace
