@@ -84,8 +84,8 @@ AVX2 = (
     kernel(
         "bconv2d AVX2: half of what the border takes",
         "bconv2d/x86_avx2.cc",
-        "c.sum[i] += 2 * ones[i]",
-        "c.sum[i] += ones[i]",
+        "add_twice(c.sum, ones, lanes)",
+        "add_twice(c.sum, ones, lanes / 2)",
         short=True,
     ),
     kernel(
@@ -96,10 +96,18 @@ AVX2 = (
     ),
     kernel(
         "bconv2d AVX2: the pixel past an odd row",
-        "bconv2d/x86_avx2.cc",
-        "strip.column[i] + 1 < width",
-        "strip.column[i] + 1 <= width",
+        "bconv2d/x86_avx2_epilogue.h",
+        "strip.column[i] + 1 == width",
+        "strip.column[i] == width",
     ),
+    kernel("bconv2d AVX2: odd nibbles of whole words", "bconv2d/x86_avx2_rows.h", "v ^= v >> 2;", "v ^= v >> 3;"),
+    kernel(
+        "bconv2d AVX2: the last nibbles of a row forgotten",
+        "bconv2d/x86_avx2.cc",
+        "piece.nibbles - t == 2",
+        "piece.nibbles - t == 3",
+    ),
+    kernel("bconv2d AVX2: the last units of a row", "bconv2d/x86_avx2_rows.h", ": count - 4;", ": count - 3;"),
     kernel(
         "bconv2d AVX2: a row lost between pieces",
         "bconv2d/x86_avx2.cc",
@@ -109,8 +117,8 @@ AVX2 = (
     kernel(
         "bconv2d AVX2: signs > for >=",
         "bconv2d/x86_avx2_epilogue.h",
-        "lanes.load(block.next_shift, r)), zero, _CMP_GE_OQ",
-        "lanes.load(block.next_shift, r)), zero, _CMP_GT_OQ",
+        "_mm256_cmp_ps(y, l.threshold, _CMP_GE_OQ)",
+        "_mm256_cmp_ps(y, l.threshold, _CMP_GT_OQ)",
         short=True,
     ),
     kernel("quantize AVX2: fours out of order", "x86_avx2_lanes.h", "0, 4, 1, 5, 2, 6, 3, 7", "0, 1, 4, 5, 2, 6, 3, 7"),
