@@ -50,6 +50,21 @@ bool keeps_rows(const Graph& graph, const Weights& weights, const Step& step) {
                                : !step.stages.empty() || step.value == kNone;
 }
 
+// The head takes its numbers from the normalize's table by itself, where images are pixels.
+bool looks_up([[maybe_unused]] const Graph& graph, [[maybe_unused]] const Weights& weights,
+              [[maybe_unused]] const Step& step) {
+#if defined(__x86_64__)
+  if (step.normalize == kNone) {
+    return false;
+  }
+  const BoundNode& bound = weights.node(step.node);
+  const auto* kernel = std::get<const ConvF32Kernel*>(bound.kernel);
+  return kernel->looks_up != nullptr && kernel->looks_up(conv_f32_shape(graph, step.node, bound));
+#else
+  return false;
+#endif
+}
+
 // Rows of a map begin to end - 1 alone lie at `rows`: where row 0 would lie. Kernels count rows from it and touch those
 // that are there.
 template <typename Element>
@@ -193,6 +208,9 @@ class RowsRun {
     if (memory_.normalized != nullptr) {
       return memory_.normalized;
     }
+    if (looks_up(graph_, weights_, step_)) {
+      return nullptr;
+    }
     const Window& w = weights_.node(step_.node).window;
     const Shape& image = graph_.values[0].shape;
     const std::int64_t first = std::max<std::int64_t>(begin * w.stride_h - w.padding_h, 0);
@@ -256,7 +274,9 @@ std::int64_t rows_at_hand(const Graph& graph, const Weights& weights, const Step
     return shape.height;
   }
   const std::int64_t unit = unit_of(graph, step);
-  const auto near = static_cast<std::int64_t>(kNear / row_bytes(shape)) / unit * unit;
+  // Each call of a kernel that looks up prepares its table.
+  const std::uint64_t bytes = looks_up(graph, weights, step) ? 2 * kNear : kNear;
+  const auto near = static_cast<std::int64_t>(bytes / row_bytes(shape)) / unit * unit;
   return step.is_elementwise() && step.pool == kNone ? shape.height : std::max(near, unit);
 }
 
@@ -267,7 +287,7 @@ RowsLayout rows_layout(const Graph& graph, const Weights& weights, const Step& s
   }
   const Shape& shape = shape_of(graph, step);
   const std::int64_t rows = std::min(step.rows, shape.height);
-  if (step.normalize != kNone) {
+  if (step.normalize != kNone && !looks_up(graph, weights, step)) {
     const Window& w = weights.node(step.node).window;
     const std::int64_t needed = std::min((rows - 1) * w.stride_h + w.kernel_h, w.height);
     layout.image_bytes = aligned(static_cast<std::uint64_t>(needed) * row_bytes(graph.values[0].shape));

@@ -97,29 +97,64 @@ void each_tap(const Shape& s, std::int64_t i, F tap) {
   }
 }
 
-void check_f32(Tally& tally, Random& random) {
-  const Shape s = random_shape(random, random.coin(), 20);
-  const bool biased = random.coin();
-  Guarded<float> in(in_size(s), random.guard()), weight(weight_size(s), random.guard());
-  Guarded<float> bias(size_of(s.outputs), random.guard()), expected(out_size(s), random.guard());
-  for (Guarded<float>* reals : {&in, &weight, &bias}) random.fill(*reals);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
+// What conv_f32 is to make: the sums in the order of the law.
+void sum_reals(const Shape& s, const Guarded<float>& in, const Guarded<float>& weight, const float* bias,
+               Guarded<float>& out) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
     float acc = 0.0f;
     each_tap(s, static_cast<std::int64_t>(i), [&](std::int64_t w, std::int64_t x) {
       for (std::int64_t c = 0; c < s.channels / s.groups; ++c) acc += in[size_of(x + c)] * weight[size_of(w + c)];
     });
-    expected[i] = biased ? acc + bias[i % size_of(s.outputs)] : acc;
+    out[i] = bias != nullptr ? acc + bias[i % size_of(s.outputs)] : acc;
   }
+}
+
+void check_f32(Tally& tally, Random& random) {
+  const Shape s = random_shape(random, random.coin(), 20);
+  Guarded<float> in(in_size(s), random.guard()), weight(weight_size(s), random.guard());
+  Guarded<float> biases(size_of(s.outputs), random.guard());
+  for (Guarded<float>* reals : {&in, &weight, &biases}) random.fill(*reals);
+  const float* bias = random.coin() ? biases.data() : nullptr;
+  Guarded<float> expected(out_size(s), random.guard());
+  sum_reals(s, in, weight, bias, expected);
   const ConvF32Shape shape = {s.window, s.channels, s.outputs, s.groups};
   for (const ConvF32Kernel* kernel : conv_f32_here()) {
     if (!kernel->supports(shape)) continue;
     Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(shape))), Guard::kAfter, 64);
     kernel->pack(shape, weight.data(), packed.data());
     Guarded<float> out(out_size(s), random.guard());
-    const ConvF32Args args = {shape, in.data(), packed.data(), biased ? bias.data() : nullptr, out.data()};
+    const ConvF32Args args = {shape, in.data(), packed.data(), bias, out.data()};
     in_pieces(random, s.window.out_height,
               [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
     tally.expect(out.same(expected), describe(kernel->name, s));
+  }
+}
+
+// Colours of a table that kernels look up, in rows of one tile and of several.
+void check_pixels(Tally& tally, Random& random) {
+  Shape s = random_shape(random, false, 1);
+  s.channels = 3;
+  s.window.width += random.below(60);
+  s.window.out_width = (s.window.width + 2 * s.window.padding_w - s.window.kernel_w) / s.window.stride_w + 1;
+  Guarded<std::uint8_t> pixels(in_size(s), random.guard());
+  Guarded<float> table(256 * 3, random.guard()), weight(weight_size(s), random.guard());
+  Guarded<float> biases(size_of(s.outputs), random.guard()), in(pixels.size(), Guard::kAfter);
+  for (Guarded<float>* reals : {&table, &weight, &biases}) random.fill(*reals);
+  random.fill_integers(pixels);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = table[pixels[i] * std::size_t{3} + i % 3];
+  const float* bias = random.coin() ? biases.data() : nullptr;
+  Guarded<float> expected(out_size(s), random.guard());
+  sum_reals(s, in, weight, bias, expected);
+  const ConvF32Shape shape = {s.window, s.channels, s.outputs, s.groups};
+  for (const ConvF32Kernel* kernel : conv_f32_here()) {
+    if (!kernel->supports(shape) || kernel->looks_up == nullptr || !kernel->looks_up(shape)) continue;
+    Guarded<unsigned char> packed(size_of(static_cast<std::int64_t>(kernel->packed_bytes(shape))), Guard::kAfter, 64);
+    kernel->pack(shape, weight.data(), packed.data());
+    Guarded<float> out(out_size(s), random.guard());
+    const ConvF32Args args = {shape, nullptr, packed.data(), bias, out.data(), pixels.data(), table.data()};
+    in_pieces(random, s.window.out_height,
+              [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
+    tally.expect(out.same(expected), describe(kernel->name, s) + " of pixels");
   }
 }
 
@@ -224,6 +259,7 @@ void check_convolutions(Tally& tally) {
   for (int i = 0; i < 200; ++i) {
     check_f32(tally, random);
     check_f32(tally, random);
+    check_pixels(tally, random);
     check_i8(tally, random);
     check_u8<std::int8_t>(tally, random, random_shape(random, false, 4));
     check_u8<std::int16_t>(tally, random, random_shape(random, false, 4));

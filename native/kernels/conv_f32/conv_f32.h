@@ -23,6 +23,9 @@ struct ConvF32Args {
   const void* packed;  // made by this kernel's pack; aligned to 64 bytes
   const float* bias;   // outputs, or null
   float* out;          // out_height * out_width * outputs
+  // In place of `in`, which is null, for a kernel that looks up: x is table[pixel, channel].
+  const uint8_t* pixels = nullptr;  // height * width * channels
+  const float* table = nullptr;     // 256 * channels
 };
 
 struct ConvF32Kernel {
@@ -32,6 +35,7 @@ struct ConvF32Kernel {
   uint64_t (*packed_bytes)(const ConvF32Shape& shape);
   void (*pack)(const ConvF32Shape& shape, const float* weight, void* packed);
   void (*run)(const ConvF32Args& args, int64_t begin, int64_t end);  // output rows begin to end - 1
+  bool (*looks_up)(const ConvF32Shape& shape) = nullptr;             // pixels in a table; null: never
 };
 
 KernelList<ConvF32Kernel> conv_f32_kernels();

@@ -110,6 +110,12 @@ void run(const ElementwiseArgs& args, int64_t begin, int64_t end) {
        run_stage<Prelu, true, false>, run_stage<Relu, false, false>, run_clip, run_stage<Abs, false, false>,
        run_stage<HardSigmoid, false, false>, run_stage<Sigmoid, false, false>},
       sign_pixels};
+  if (kLanes > 4 && args.count == 0) {  // signs alone, in one go; narrow registers gain nothing from it
+    const int64_t words = (args.channels + 63) / 64;
+    sign_pixels(args.in + begin * args.channels, args.channels, end - begin, args.next_shift, args.channels,
+                args.out_bits + begin * words, words);
+    return;
+  }
   run_elementwise(args, kRuns, begin, end);
 }
 
