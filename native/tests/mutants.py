@@ -133,14 +133,32 @@ AVX2 = (
     kernel(
         "linear_f32 AVX2: the bias first",
         "linear_f32/lanes.h",
-        "sum[r] = add(sum[r], multiply(x, AllLanes::load(weight + r * kLanes)))",
-        "sum[r] = subtract(sum[r], multiply(x, AllLanes::load(weight + r * kLanes)))",
+        "sum[r] = add(sum[r], multiply(x, AllLanes::load(w)))",
+        "sum[r] = subtract(sum[r], multiply(x, AllLanes::load(w)))",
     ),
     kernel(
         "conv_f32 AVX2: the second eight of the first",
         "conv_f32/lanes.h",
         "last = AllLanes::load(p + (kRegisters - 1) * kLanes)",
         "last = AllLanes::load(p)",
+    ),
+    kernel(
+        "linear_f32 AVX-512: a stream begins where another does",
+        "linear_f32/lanes.h",
+        "weight + r / kSums * floats",
+        "weight + r / kSums * kBlock",
+    ),
+    kernel(
+        "conv_f32 AVX-512, pixels: what is outside is not zero",
+        "conv_f32/x86_avx512_pixels.h",
+        "numbers[c][kOutside] = 0.0F",
+        "numbers[c][kOutside] = 1.0F",
+    ),
+    kernel(
+        "conv_f32 AVX-512, pixels: the last tile of a row left out",
+        "conv_f32/x86_avx512_pixels.h",
+        "p + kPixels == line.pixels",
+        "p + 2 * kPixels > line.pixels",
     ),
     kernel(
         "conv_f32 AVX2, depthwise: the neighbour's channel",
