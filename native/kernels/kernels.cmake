@@ -79,6 +79,9 @@ set_source_files_properties(${_avx2} PROPERTIES
 # -Wno-(maybe-)uninitialized: GCC 12 says it of its own avx512fintrin.h, wherever an intrinsic begins with an undefined register.
 set_source_files_properties(${_avx512} PROPERTIES
   COMPILE_OPTIONS "${_level};-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vpopcntdq;-mavx512vnni;$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>")
+# With its generic tuning GCC 12 keeps pointers in vector registers, whose moves take the pipes of the sums: 3 to 4 % of layers that count little.
+set_property(SOURCE ${_kernels}/bconv2d/x86_avx512vpopcntdq.cc APPEND PROPERTY COMPILE_OPTIONS
+  "$<$<CXX_COMPILER_ID:GNU>:-mtune=skylake-avx512>")
 # aarch64: GCC's first scheduler moves so many loads ahead in the inner loops that sums spill (98 instructions instead of 89 in bconv2d's).
 set(_arm "${_level};-ffp-contract=off;-fno-exceptions;-fno-math-errno;-fno-trapping-math;$<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns>")
 set_source_files_properties(${_neon} PROPERTIES COMPILE_OPTIONS "${_arm}")

@@ -297,9 +297,10 @@ inline __attribute__((always_inline)) void finish(Block& b, int64_t pixel, const
   if ((steps & kBits) != 0) {
     char* bits = bits_of(b, pixel);
     const int64_t step = b.words * 8;
-    each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
-      each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
-        store_bits(bits + m.i * step, n.i, _mm512_cmp_ps_mask(y[m.i][n.i], of(b.threshold, n.i), _CMP_GE_OQ));
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+      const __m512 threshold = of(b.threshold, n.i);
+      each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
+        store_bits(bits + m.i * step, n.i, _mm512_cmp_ps_mask(y[m.i][n.i], threshold, _CMP_GE_OQ));
       });
     });
     for (int64_t m = 0; (steps & kAlone) != 0 && m < kPixels; ++m) {
