@@ -1,8 +1,10 @@
 """Timing: turns, units, and a process left as it was found."""
 
+import hashlib
 import itertools
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -25,6 +27,20 @@ def test_waiting_is_wall_time_and_no_cpu_time() -> None:
     times = alternate({"sleep": lambda: time.sleep(0.01)}, 1e-3)["sleep"]
     assert 10 <= times.minimum <= times.median
     assert times.cpu_median < 5
+
+
+def test_cpu_time_holds_that_of_other_threads_even_if_runs_are_shorter_than_a_tick() -> None:
+    block = bytes(1 << 19)
+    spent: list[float] = []
+
+    def work() -> None:
+        begin = time.thread_time()
+        hashlib.sha256(block).digest()  # without the interpreter's lock
+        spent.append(time.thread_time() - begin)
+
+    with ThreadPoolExecutor(1) as other:
+        times = alternate({"other": lambda: other.submit(work).result()}, 1.0)["other"]
+    assert times.cpu_median > 0.8e3 * np.median(spent)
 
 
 def test_spread_holds_eight_runs_of_ten() -> None:

@@ -16,7 +16,8 @@ WARM_UP_RUNS = 2
 
 @dataclass(frozen=True)
 class Times:
-    """Wall and CPU milliseconds of each run, CPU time being that of all threads of the process."""
+    """Milliseconds of a run: wall time of each, and CPU time, that of all threads of the process, as the mean of each
+    slice of runs: a system books the time of other threads at its ticks, which may lie further apart than runs."""
 
     wall: npt.NDArray[np.float64]
     cpu: npt.NDArray[np.float64]
@@ -33,7 +34,7 @@ class Times:
 
     @property
     def cpu_median(self) -> float:
-        """Of the CPU times: on a shared machine it says more than the median of the wall times."""
+        """Of the slices: on a shared machine it says more than the median of the wall times."""
         return float(np.median(self.cpu))
 
     @property
@@ -51,24 +52,28 @@ def alternate(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict
     for call in calls.values():
         for _ in range(WARM_UP_RUNS):
             call()
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    cpu: dict[str, list[float]] = {name: [] for name in calls}
     slices = 8
     for _ in range(slices):
         for name, call in calls.items():
             if len(calls) > 1:
                 call()  # its caches are cold: the others have been here
-            found[name] += _slice(call, seconds / slices, 1 + (MIN_RUNS - 1) // slices)
-    return {name: Times(*(1e3 * np.array(samples).T)) for name, samples in found.items()}
+            runs, mean = _slice(call, seconds / slices, 1 + (MIN_RUNS - 1) // slices)
+            wall[name] += runs
+            cpu[name].append(mean)
+    return {name: Times(1e3 * np.array(wall[name]), 1e3 * np.array(cpu[name])) for name in calls}
 
 
-def _slice(call: Callable[[], object], seconds: float, least: int) -> list[tuple[float, float]]:
-    samples: list[tuple[float, float]] = []
-    end = time.perf_counter() + seconds
-    while len(samples) < least or time.perf_counter() < end:
-        cpu, wall = time.process_time(), time.perf_counter()
+def _slice(call: Callable[[], object], seconds: float, least: int) -> tuple[list[float], float]:
+    """Wall seconds of each run, CPU seconds of one."""
+    runs: list[float] = []
+    cpu, end = time.process_time(), time.perf_counter() + seconds
+    while len(runs) < least or time.perf_counter() < end:
+        begin = time.perf_counter()
         call()
-        samples.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return samples
+        runs.append(time.perf_counter() - begin)
+    return runs, (time.process_time() - cpu) / len(runs)
 
 
 @contextmanager
