@@ -271,9 +271,9 @@ AVX512 = (
     ),
     kernel(
         "bconv2d AVX-512: columns outside are counted",
-        "bconv2d/x86_avx512_tile.h",
-        "? count : clamp(tile.after - r * count, count)",
-        "? count : count",
+        "bconv2d/x86_avx512_cuts.h",
+        "border ? l.columns : last.end",
+        "l.columns",
     ),
     kernel(
         "bconv2d AVX-512: a mean of three",

@@ -228,15 +228,6 @@ int64_t make_planes(const BConv2dArgs& args, const Layout& l, const Planes& p, i
   return first;
 }
 
-uint64_t scratch_bytes(const BConv2dShape& s) {
-  const Planes p = planes_of(s, layout_of(s), nullptr);
-  if (!is_flat(s.window)) {
-    return p.bytes;
-  }
-  const BConv2dShape row = as_one_row(s, p.out_rows);
-  return planes_of(row, layout_of(row), nullptr).bytes;
-}
-
 }  // namespace
 }  // namespace reactnet
 

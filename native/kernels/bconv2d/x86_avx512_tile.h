@@ -21,25 +21,28 @@ struct Row {
   const uint32_t* words;   // the planes
   int64_t at;              // u32 from them to the window of the row's first output; negative if it begins outside
   int64_t pixel_step;      // u32 from output to output
-  const Place* places;     // of the rows of the window that are inside: `runs` of `run_words`, a column or the whole
+  const Place* places;     // of the first column of the window, from the first row that is inside on
   const uint32_t* weight;  // of the first place
-  int64_t runs, run_words;
+  int64_t column_places;   // of a column of the window
   int64_t ahead;  // u32 from weights to those of the next block: to a line of each place, which is fetched meanwhile
   Taps kh;
   int64_t pixel;         // of the call's: the row's first output
   const int32_t* boxes;  // of the row
   const int32_t* odd;
   int32_t tap_channels;  // products of a column of the window
-  int64_t whole[2];      // pixels from the first to before the second have all columns of the window inside
   Block* block;
 };
 
-// A tile of it. Of the places of the row's runs, [0, before) have no first pixel, [before, after) all, and those from
-// `after` on no last one.
-struct Tile {
-  int64_t ow;
-  int64_t before, after;
-  PixelConstants constants;
+struct Cut;
+using RunTiles = void (*)(const Row&, const Cut&);
+
+// Pixels of a row that are counted alike: tiles that are whole, or one that may not be.
+struct Cut {
+  RunTiles run;
+  int64_t ow, end;
+  int64_t before, after;  // columns of places: [0, before) have no first pixel, those from `after` on no last one
+  Taps first, last;       // columns inside of the windows of the first pixel and of the last
+  int64_t constants[2];   // which of the block's these two have
 };
 
 // sum + more. GCC 12 puts sums that live from loop to loop anywhere and then moves them: a third of the instructions.
@@ -63,83 +66,140 @@ inline __attribute__((always_inline)) __m512i held(__m512i value) {
   return value;
 }
 
-// `count` places for the pixels [kFirst, kLast) of a tile; `at` is the u32 from the planes to the window of kFirst.
+// Three steps from pixel to pixel. GCC does not know that they are: else it makes the fourth address anew for each
+// place, which with few pixels and many registers shows.
+template <int kRegisters>
+inline __attribute__((always_inline)) int64_t three_steps(int64_t step) {
+  int64_t steps = 3 * step;
+#ifdef __AVX512F__
+  if constexpr (kRegisters > 2) {
+    asm("" : "+r"(steps));
+  }
+#endif
+  return steps;
+}
+
+// A place for pixels kFrom to kFrom + kCount - 1 of those at `in`, the tile's from kSum on. Step by step: a core does
+// several of one at a time.
+template <int kFrom, int kCount, int kSum, int kPixels, int kRegisters>
+inline __attribute__((always_inline)) void count_pixels(const uint32_t* in, const uint32_t* in_p, int64_t step,
+                                                        int64_t three, const __m512i (&w)[kRegisters],
+                                                        const __m512i (&q)[kRegisters],
+                                                        __m512i (&sums)[kPixels][kRegisters]) {
+  const auto word = [&](const uint32_t* words, int m) __attribute__((always_inline)) {
+    return _mm512_set1_epi32(static_cast<int>(words[kFrom + m == 3 ? three : (kFrom + m) * step]));
+  };
+  __m512i b[kCount][kRegisters];
+  each<0, kCount>([&](auto m) __attribute__((always_inline)) {
+    const __m512i a = held<true>(word(in, m.i));
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) { b[m.i][n.i] = _mm512_xor_si512(a, w[n.i]); });
+  });
+  each<0, kCount>([&](auto m) __attribute__((always_inline)) {
+    const __m512i p = held<(kRegisters > 2)>(word(in_p, m.i));
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+      b[m.i][n.i] = _mm512_ternarylogic_epi32(b[m.i][n.i], q[n.i], p, kSecondOrFirst);
+    });
+  });
+  each<0, kCount>([&](auto m) __attribute__((always_inline)) {
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+      sums[kSum + m.i][n.i] = add_to(sums[kSum + m.i][n.i], _mm512_popcnt_epi32(b[m.i][n.i]));
+    });
+  });
+}
+
+// `count` places for the pixels [kFirst, kLast) of a tile; `words` are the planes from the window of kFirst on.
 template <int kPixels, int kRegisters, int kFirst, int kLast>
-inline __attribute__((always_inline)) void count_run(const Row& row, int64_t at, const Place* places,
-                                                     const uint32_t* weight, int64_t count,
+inline __attribute__((always_inline)) void count_run(const Row& row, int64_t three, const uint32_t* words,
+                                                     const Place* places, const uint32_t* weight, int64_t count,
                                                      __m512i (&sums)[kPixels][kRegisters]) {
-  const int64_t step = row.pixel_step;
-  const uint32_t* words = row.words;
+  constexpr int kGroup = kRegisters == 2 ? 2 : 1;  // pixels
+  constexpr int kCount = kLast - kFirst;
   for (const Place* end = places + count; places != end; ++places, weight += 2 * kRegisters * kLanes) {
-    const uint32_t* in = words + (at + places->a);
-    const uint32_t* in_p = words + (at + places->p);
+    const uint32_t* in = words + places->a;
+    const uint32_t* in_p = words + places->p;
     __builtin_prefetch(weight + row.ahead, 0, 2);
     __m512i w[kRegisters];
     __m512i q[kRegisters];
     each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
-      w[n.i] = _mm512_load_si512(weight + 2 * n.i * kLanes);
-      q[n.i] = _mm512_load_si512(weight + (2 * n.i + 1) * kLanes);
+      w[n.i] = held<true>(_mm512_load_si512(weight + 2 * n.i * kLanes));
+      q[n.i] = held<true>(_mm512_load_si512(weight + (2 * n.i + 1) * kLanes));
     });
-    each<kFirst, kLast>([&](auto m) __attribute__((always_inline)) {
-      const __m512i a = _mm512_set1_epi32(static_cast<int>(in[(m.i - kFirst) * step]));
-      const __m512i p = held<(kRegisters > 2)>(_mm512_set1_epi32(static_cast<int>(in_p[(m.i - kFirst) * step])));
-      each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
-        const __m512i d = _mm512_xor_si512(a, w[n.i]);
-        const __m512i b = _mm512_ternarylogic_epi32(d, q[n.i], p, kSecondOrFirst);
-        sums[m.i][n.i] = add_to(sums[m.i][n.i], _mm512_popcnt_epi32(b));
-      });
+    each<0, kCount / kGroup>([&](auto g) __attribute__((always_inline)) {
+      constexpr int from = g.i * kGroup;
+      count_pixels<from, kGroup, kFirst + from>(in, in_p, row.pixel_step, three, w, q, sums);
     });
+    if constexpr (kCount % kGroup != 0) {
+      count_pixels<kCount - 1, 1, kLast - 1>(in, in_p, row.pixel_step, three, w, q, sums);
+    }
   }
 }
 
-int64_t clamp(int64_t value, int64_t most) { return value < 0 ? 0 : value < most ? value : most; }
+// The columns begin to end - 1 of the windows, of which the map's rows are inside.
+template <int kPixels, int kRegisters, int kFirst, int kLast>
+inline __attribute__((always_inline)) void count_columns(const Row& row, int64_t three, int64_t ow, int64_t begin,
+                                                         int64_t end, __m512i (&sums)[kPixels][kRegisters]) {
+  const uint32_t* words = row.words + (row.at + (ow + kFirst) * row.pixel_step);
+  const int64_t column = row.layout->column_words;
+  const Place* places = row.places + begin * column;
+  const uint32_t* weight = row.weight + begin * column * (2 * kRegisters * kLanes);
+  int64_t count = (end - begin) * row.column_places;
+  const int64_t run = row.column_places == column ? count : row.column_places;
+  for (; count > 0; count -= run, places += column, weight += column * (2 * kRegisters * kLanes)) {
+    count_run<kPixels, kRegisters, kFirst, kLast>(row, three, words, places, weight, run, sums);
+  }
+}
 
-template <int kPixels, int kRegisters, bool kWhole>
-inline __attribute__((always_inline)) void run_tile(const Row& row, const Tile& tile) {
-  const int64_t word = 2 * kRegisters * kLanes;  // u32 of the weights of a place
-  const int64_t step = row.layout->column_words;
-  const int64_t at = row.at + tile.ow * row.pixel_step;
-  const int64_t count = row.run_words;
-  __m512i sums[kPixels][kRegisters];
+template <int kPixels, int kRegisters>
+inline __attribute__((always_inline)) void start_sums(const int32_t* boxes, __m512i (&sums)[kPixels][kRegisters]) {
   each<0, kPixels>([&](auto m) __attribute__((always_inline)) {
-    const __m512i box = _mm512_set1_epi32(row.boxes[tile.ow + m.i]);
+    const __m512i box = _mm512_set1_epi32(boxes[m.i]);
     each<0, kRegisters>([&](auto n) __attribute__((always_inline)) { sums[m.i][n.i] = box; });
   });
-  const Place* places = row.places;
-  const uint32_t* weight = row.weight;
-  for (int64_t r = 0; r < row.runs; ++r, places += step, weight += step * word) {
-    if constexpr (kWhole || kPixels == 1) {
-      const int64_t before = kWhole ? 0 : clamp(tile.before - r * count, count);
-      const int64_t after = kWhole ? count : clamp(tile.after - r * count, count);
-      count_run<kPixels, kRegisters, 0, kPixels>(row, at, places + before, weight + before * word, after - before,
-                                                 sums);
-    } else {
-      const int64_t before = clamp(tile.before - r * count, count);
-      const int64_t after = clamp(tile.after - r * count, count);
-      count_run<kPixels, kRegisters, 1, kPixels>(row, at + row.pixel_step, places, weight, before, sums);
-      count_run<kPixels, kRegisters, 0, kPixels>(row, at, places + before, weight + before * word, after - before,
-                                                 sums);
-      count_run<kPixels, kRegisters, 0, kPixels - 1>(row, at, places + after, weight + after * word, count - after,
-                                                     sums);
-    }
-  }
-  finish<kPixels, kRegisters>(*row.block, row.pixel + tile.ow, row.odd + tile.ow, tile.constants, sums);
 }
 
-// Tiles that are whole, from `tile` to `end`; or one that may not be.
-template <int kPixels, int kRegisters, bool kWhole>
-void run_tiles(const Row& row_at, const Tile& tile, int64_t end) {
+// A tile of windows that may lack columns.
+template <int kPixels, int kRegisters>
+void run_tile(const Row& row_at, const Cut& cut) {
   const Row row = row_at;  // a copy that no store can change
-  if constexpr (kWhole) {
-    for (int64_t ow = tile.ow; ow < end; ow += kPixels) {
-      run_tile<kPixels, kRegisters, true>(row, {ow, 0, 0, tile.constants});
+  const int64_t three = three_steps<kRegisters>(row.pixel_step);
+  __m512i sums[kPixels][kRegisters];
+  start_sums(row.boxes + cut.ow, sums);
+  if constexpr (kPixels > 1) {
+    count_columns<kPixels, kRegisters, 1, kPixels>(row, three, cut.ow, 0, cut.before, sums);
+  }
+  count_columns<kPixels, kRegisters, 0, kPixels>(row, three, cut.ow, cut.before, cut.after, sums);
+  if constexpr (kPixels > 1) {
+    count_columns<kPixels, kRegisters, 0, kPixels - 1>(row, three, cut.ow, cut.after, row.layout->columns, sums);
+  }
+  const Constants* all = row.block->constants;
+  const PixelConstants constants = {all[cut.constants[0]].acc, all[1].acc, all[cut.constants[1]].acc};
+  finish<kPixels, kRegisters>(*row.block, row.pixel + cut.ow, row.odd + cut.ow, constants, sums);
+}
+
+// Tiles of whole windows.
+template <int kPixels, int kRegisters>
+void run_tiles(const Row& row_at, const Cut& cut) {
+  const Row row = row_at;  // a copy that no store can change
+  const int64_t three = three_steps<kRegisters>(row.pixel_step);
+  const int64_t column = row.layout->column_words;
+  const bool all = row.column_places == column;
+  const int64_t runs = all ? 1 : row.layout->columns;
+  const int64_t count = all ? row.layout->columns * column : row.column_places;
+  const float* acc = row.block->constants[1].acc;
+  const uint32_t* words = row.words + row.at + cut.ow * row.pixel_step;
+  for (int64_t ow = cut.ow; ow < cut.end; ow += kPixels, words += kPixels * row.pixel_step) {
+    __m512i sums[kPixels][kRegisters];
+    start_sums(row.boxes + ow, sums);
+    const Place* places = row.places;
+    const uint32_t* weight = row.weight;
+    for (int64_t r = 0; r < runs; ++r, places += column, weight += column * (2 * kRegisters * kLanes)) {
+      count_run<kPixels, kRegisters, 0, kPixels>(row, three, words, places, weight, count, sums);
     }
-  } else {
-    run_tile<kPixels, kRegisters, false>(row, tile);
+    finish<kPixels, kRegisters>(*row.block, row.pixel + ow, row.odd + ow, {acc, acc, acc}, sums);
   }
 }
 
-using RunTiles = void (*)(const Row&, const Tile&, int64_t);
+constexpr int64_t kMostPixels = 8;
 
 // Tiles of a row, largest first, the last of one pixel; and the largest where windows have all columns.
 struct Tiles {
@@ -150,10 +210,9 @@ struct Tiles {
 
 template <int kPixels, int kFewer, int kRegisters>
 Tiles tiles_of_pixels() {
-  return {
-      {kPixels, kFewer, 1},
-      {run_tiles<kPixels, kRegisters, false>, run_tiles<kFewer, kRegisters, false>, run_tiles<1, kRegisters, false>},
-      run_tiles<kPixels, kRegisters, true>};
+  return {{kPixels, kFewer, 1},
+          {run_tile<kPixels, kRegisters>, run_tile<kFewer, kRegisters>, run_tile<1, kRegisters>},
+          run_tiles<kPixels, kRegisters>};
 }
 
 // Means take two pixels at a time.

@@ -4,6 +4,7 @@
 // popcnt(q) is a constant of the output and popcnt(p) one of the pixel. What is left for 1,024 products is four
 // instructions: vpxord, vpternlogd, vpopcntd, vpaddd. A register holds 32 channels of sixteen outputs, and the half
 // words of a pixel are broadcast against it: no sum across lanes, no narrowing.
+#include "bconv2d/x86_avx512_cuts.h"
 #include "bconv2d/x86_avx512_epilogue.h"
 #include "bconv2d/x86_avx512_layout.h"
 #include "bconv2d/x86_avx512_planes.h"
@@ -37,50 +38,11 @@ void make_constants(const Row& row, Taps kw, Constants& c) {
   }
 }
 
-// The constants of pixel `ow`; those that lack columns are kept as long as they stay the same.
-const float* constants_at(const Row& row, int64_t ow) {
-  Constants* all = row.block->constants;
-  if (ow >= row.whole[0] && ow < row.whole[1]) {
-    return all[1].acc;
-  }
-  const Taps kw = inside_columns(row.args->shape.window, ow);
-  Constants& c = all[kw.begin > 0 ? 0 : 2];
+// Those for pixels that lack columns are kept as long as they stay the same.
+void keep_constants(const Row& row, Taps kw, Constants& c) {
   if (c.kw.begin != kw.begin || c.kw.end != kw.end) {
     make_constants(row, kw, c);
   }
-  return c.acc;
-}
-
-// Whether the taps of a tile fit the runs and constants of run_tile: only its first pixel may lack taps on the left,
-// only its last on the right, and not the same ones.
-bool fits(const Window& w, int64_t ow, int64_t pixels) {
-  const Taps first = inside_columns(w, ow);
-  const Taps last = inside_columns(w, ow + pixels - 1);
-  return pixels == 1 || (first.end == w.kernel_w && last.begin == 0 && first.begin <= last.end &&
-                         inside_columns(w, ow + 1).begin == 0 && inside_columns(w, ow + pixels - 2).end == w.kernel_w);
-}
-
-// The largest tile at `ow`: its place in Tiles.
-int largest_tile(const Window& w, const Tiles& tiles, int64_t ow) {
-  int size = 0;
-  while (size < 2 && (ow + tiles.pixels[size] > w.out_width || !fits(w, ow, tiles.pixels[size]))) {
-    ++size;
-  }
-  return size;
-}
-
-// A tile some of whose windows lack columns.
-Tile edge_tile(const Row& row, int64_t ow, int64_t end) {
-  const float* first = constants_at(row, ow);
-  const float* last = constants_at(row, end - 1);
-  const int64_t words = row.runs * row.run_words;
-  if (row.layout->neighbours) {
-    return {ow, 0, words, {first, row.block->constants[1].acc, last}};
-  }
-  const Window& w = row.args->shape.window;
-  const int64_t column = words / w.kernel_w;
-  const int64_t before = inside_columns(w, ow).begin * column;
-  return {ow, before, inside_columns(w, end - 1).end * column, {first, row.block->constants[1].acc, last}};
 }
 
 // Another line of each place of the next block: as many calls as a place has lines, and all of it is fetched.
@@ -89,27 +51,17 @@ void fetch_other_line(Row& row) {
   row.ahead = (row.ahead & -place) + ((row.ahead + kLanes) & (place - 1));
 }
 
-void run_row(Row& row, const Tiles& tiles) {
-  const Window& w = row.args->shape.window;
-  const int64_t size = tiles.pixels[0];
-  for (int64_t ow = 0; ow < w.out_width;) {
+void run_row(Row& row, const Cuts& cuts) {
+  for (const Cut* cut = cuts.cut; cut != cuts.cut + cuts.count; ++cut) {
     fetch_other_line(row);
-    if (ow >= row.whole[0] && ow + size <= row.whole[1]) {
-      const int64_t end = ow + (row.whole[1] - ow) / size * size;
-      const float* acc = row.block->constants[1].acc;
-      tiles.run_whole(row, {ow, 0, 0, {acc, acc, acc}}, end);
-      ow = end;
-      continue;
-    }
-    const int smaller = largest_tile(w, tiles, ow);
-    const int64_t end = ow + tiles.pixels[smaller];
-    tiles.run[smaller](row, edge_tile(row, ow, end), end);
-    ow = end;
+    keep_constants(row, cut->first, row.block->constants[cut->constants[0]]);
+    keep_constants(row, cut->last, row.block->constants[cut->constants[1]]);
+    cut->run(row, *cut);
   }
 }
 
 // Output rows begin to end - 1, whose planes begin with row `top` of the map, against one block.
-void run_block(const Call& args, const Layout& l, const Planes& planes, const Tiles& tiles, int64_t top, int64_t begin,
+void run_block(const Call& args, const Layout& l, const Planes& planes, const Cuts& cuts, int64_t top, int64_t begin,
                int64_t end, int64_t block) {
   const Window& w = args.shape.window;
   const uint32_t* weight = static_cast<const uint32_t*>(args.packed) + block * l.block_words;
@@ -121,10 +73,6 @@ void run_block(const Call& args, const Layout& l, const Planes& planes, const Ti
   Row row = {};
   row.kh = {-1, -1};
   row.block = &b;
-  row.whole[0] = (w.padding_w + w.stride_w - 1) / w.stride_w;
-  const int64_t room = w.width + w.padding_w - w.kernel_w;
-  row.whole[1] = room < 0 ? 0 : room / w.stride_w + 1;
-  row.whole[1] = row.whole[1] < w.out_width ? row.whole[1] : w.out_width;
   row.args = &args;
   row.layout = &l;
   row.ahead = block + 1 < l.blocks ? l.block_words : 0;
@@ -138,8 +86,7 @@ void run_block(const Call& args, const Layout& l, const Planes& planes, const Ti
     row.at -= l.neighbours ? 0 : w.padding_w * l.pixel_step;
     row.places = planes.places + skipped;
     row.weight = weight + skipped * l.registers * 2 * kLanes;
-    row.runs = all ? 1 : l.columns;
-    row.run_words = all ? l.columns * l.column_words : (kh.end - kh.begin) * l.pixel_words;
+    row.column_places = all ? l.column_words : (kh.end - kh.begin) * l.pixel_words;
     row.tap_channels = static_cast<int32_t>((l.neighbours ? w.kernel_h : kh.end - kh.begin) * args.shape.channels);
     if (kh.begin != row.kh.begin || kh.end != row.kh.end) {
       row.kh = kh;
@@ -151,21 +98,38 @@ void run_block(const Call& args, const Layout& l, const Planes& planes, const Ti
     row.pixel = oh * w.out_width;
     row.boxes = planes.boxes + (oh - begin) * w.out_width;
     row.odd = planes.odd + (oh - begin) * w.out_width;
-    run_row(row, tiles);
+    run_row(row, cuts);
   }
+}
+
+Cut* cuts_behind(const Planes& planes, void* scratch) {
+  return reinterpret_cast<Cut*>(static_cast<char*>(scratch) + (planes.bytes + 7) / 8 * 8);
+}
+
+uint64_t scratch_bytes(const BConv2dShape& s) {
+  const auto bytes = [](const BConv2dShape& shape, const Planes& p) {
+    return (p.bytes + 7) / 8 * 8 + static_cast<uint64_t>(most_cuts(shape.window)) * sizeof(Cut);
+  };
+  const Planes planes = planes_of(s, layout_of(s), nullptr);
+  if (!is_flat(s.window)) {
+    return bytes(s, planes);
+  }
+  const BConv2dShape row = as_one_row(s, planes.out_rows);
+  return bytes(row, planes_of(row, layout_of(row), nullptr));
 }
 
 void run_rows(const Call& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
   const Tiles tiles = tiles_of(args.shape, l, args.out_pooled != nullptr);
+  const Cuts cuts = cut_rows(args.shape.window, l, tiles, cuts_behind(planes, args.scratch));
   list_places(l, planes);
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
     const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
     const int64_t top = make_planes(args, l, planes, oh, last);
     halve_boxes(l, planes, (last - oh) * args.shape.window.out_width);
     for (int64_t block = 0; block < l.blocks; ++block) {
-      run_block(args, l, planes, tiles, top, oh, last, block);
+      run_block(args, l, planes, cuts, top, oh, last, block);
     }
   }
 }
