@@ -62,7 +62,7 @@ struct VnniSums {
     high = vnni_add(high, four, w1);
   }
   template <class Store>
-  __attribute__((always_inline)) inline void finish(const Store& store) const {
+  __attribute__((always_inline)) inline void finish(Store& store) const {
     others.finish(store);
     store(kPixels - 1, 0, reinterpret_cast<__m512i>(low));
     store(kPixels - 1, 1, reinterpret_cast<__m512i>(high));
@@ -74,20 +74,14 @@ struct VnniSums<0> {
   inline void start(const VnniTile&) {}
   inline void add(const uint8_t*, int64_t, __m512i, __m512i) {}
   template <class Store>
-  inline void finish(const Store&) const {}
+  inline void finish(Store&) const {}
 };
 
-// Sums of `pixels`, 1 to kMost: place(i) is where four i of a pixel is, from its first byte on; store(pixel, half of
-// the outputs, sums) takes them.
-template <int kMost, class Place, class Store>
-void vnni_sum(const VnniTile& t, int64_t pixels, const Place& place, const Store& store) {
-  if constexpr (kMost > 1) {
-    if (pixels < kMost) {
-      vnni_sum<kMost - 1>(t, pixels, place, store);
-      return;
-    }
-  }
-  VnniSums<kMost> sums;
+// Sums of kPixels: place(i) is where four i of a pixel is, from its first byte on; store(pixel, half of the outputs,
+// sums) takes them.
+template <int kPixels, class Place, class Store>
+inline void vnni_sum_all(const VnniTile& t, const Place& place, Store&& store) {
+  VnniSums<kPixels> sums;
   sums.start(t);
   const int8_t* weight = t.weight;
   const int64_t step = t.step;
@@ -97,7 +91,19 @@ void vnni_sum(const VnniTile& t, int64_t pixels, const Place& place, const Store
     __asm__("" : "+r"(x));  // else GCC keeps a place for each pixel, most of them in memory
     sums.add(x, step, vnni_load(weight), vnni_load(weight + 64));
   }
-  sums.finish(store());
+  sums.finish(store);
+}
+
+// Of `pixels`, 1 to kMost; outputs() gives what stores them.
+template <int kMost, class Place, class Outputs>
+void vnni_sum(const VnniTile& t, int64_t pixels, const Place& place, const Outputs& outputs) {
+  if constexpr (kMost > 1) {
+    if (pixels < kMost) {
+      vnni_sum<kMost - 1>(t, pixels, place, outputs);
+      return;
+    }
+  }
+  vnni_sum_all<kMost>(t, place, outputs());
 }
 
 // Of `pixels` in tiles of even sizes.
@@ -110,7 +116,8 @@ inline __mmask16 vnni_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : count <= 0 ? 0u : (1u << count) - 1u);
 }
 
-// Where the sums of a tile go: y = f32(acc) * scale + bias, or ((f32(acc) * s) * scale) + bias with s the image's scale.
+// Where the sums of a tile go: y = f32(acc) * scale + bias, or ((f32(acc) * s) * scale) + bias with s the image's
+// scale.
 template <bool kScaledImage>
 struct VnniOutputs {
   const float* in_scale;

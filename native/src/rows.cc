@@ -30,15 +30,31 @@ std::int64_t unit_of(const Graph& graph, const Step& step) {
 }
 
 // The head leaves means of 2x2 pixels instead of its rows, which nobody wants: so they need no memory.
-bool pools_itself(const Graph& graph, const Weights& weights, const Step& step) {
-  if (step.pool == kNone || step.value != kNone || !step.stages.empty() || graph.nodes[step.node].op != Op::kBConv2d ||
-      !std::get<const BConv2dKernel*>(weights.node(step.node).kernel)->pools) {
-    return false;
-  }
+bool leaves_means(const Graph& graph, const Weights& weights, const Step& step) {
   const Node& pool = graph.nodes[step.pool];
   const Shape& shape = shape_of(graph, step);
-  return pool.op == Op::kAvgPool && tiles(pool.attributes) && pool.attributes.kernel == Pair{2, 2} &&
-         shape.height % 2 == 0 && shape.width % 2 == 0;
+  return std::get<const BConv2dKernel*>(weights.node(step.node).kernel)->pools && pool.op == Op::kAvgPool &&
+         tiles(pool.attributes) && pool.attributes.kernel == Pair{2, 2} && shape.height % 2 == 0 &&
+         shape.width % 2 == 0;
+}
+
+// Or the maxima of 3x3 pixels.
+bool leaves_maxima(const Graph& graph, const Weights& weights, const Step& step) {
+  const Attributes& at = graph.nodes[step.pool].attributes;
+  const BoundNode& bound = weights.node(step.node);
+  const auto* kernel = std::get<const ConvU8Kernel*>(bound.kernel);
+  return kernel->pools != nullptr && step.sign == kNone && graph.nodes[step.pool].op == Op::kMaxPool &&
+         at.kernel == Pair{3, 3} && at.stride == Pair{2, 2} && at.padding == Pair{1, 1} &&
+         kernel->pools(conv_u8_shape(graph, step.node, bound), bound.real(Role::kBias));
+}
+
+bool pools_itself(const Graph& graph, const Weights& weights, const Step& step) {
+  if (step.pool == kNone || step.value != kNone || !step.stages.empty()) {
+    return false;
+  }
+  const Op op = graph.nodes[step.node].op;
+  return op == Op::kBConv2d ? leaves_means(graph, weights, step)
+                            : kAsksAvx512 && op == Op::kConvU8 && leaves_maxima(graph, weights, step);
 }
 
 // The head's rows are kept in the thread's own memory: nobody wants them as they are.
@@ -51,18 +67,13 @@ bool keeps_rows(const Graph& graph, const Weights& weights, const Step& step) {
 }
 
 // The head takes its numbers from the normalize's table by itself, where images are pixels.
-bool looks_up([[maybe_unused]] const Graph& graph, [[maybe_unused]] const Weights& weights,
-              [[maybe_unused]] const Step& step) {
-#if defined(__x86_64__)
-  if (step.normalize == kNone) {
+bool looks_up(const Graph& graph, const Weights& weights, const Step& step) {
+  if (!kAsksAvx512 || step.normalize == kNone) {
     return false;
   }
   const BoundNode& bound = weights.node(step.node);
   const auto* kernel = std::get<const ConvF32Kernel*>(bound.kernel);
   return kernel->looks_up != nullptr && kernel->looks_up(conv_f32_shape(graph, step.node, bound));
-#else
-  return false;
-#endif
 }
 
 // Rows of a map begin to end - 1 alone lie at `rows`: where row 0 would lie. Kernels count rows from it and touch those
@@ -116,6 +127,10 @@ class RowsRun {
   }
 
   void run() const {
+    if (kAsksAvx512 && pools_itself_ && overlaps(graph_, step_)) {
+      run_maxima();
+      return;
+    }
     if (overlaps(graph_, step_)) {
       run_overlapping();
       return;
@@ -139,6 +154,14 @@ class RowsRun {
         stages_[i].second_is_pixel = graph_.values[stage.second].shape.pixels() == 1;
       }
     }
+  }
+
+  // The head makes a share of the rows of windows, and what it needs of the map.
+  void run_maxima() const {
+    const std::int64_t height = weights_.node(step_.pool).window.out_height;
+    const HeadRows rows = {share_.begin(height), share_.end(height), nullptr, nullptr,
+                           static_cast<float*>(memory_.at(step_.pooled))};
+    run_head(graph_, weights_, step_, memory_, share_, &rows);
   }
 
   // A share is of rows of windows. A row of the map that two threads' windows read is made by both; nobody else reads

@@ -54,23 +54,24 @@ class HeadRun {
   void operator()(const ConvF32Kernel* kernel) const {
     ConvF32Args args = {conv_f32_shape(graph_, step_.node, bound_), in<float>(0), bound_.packed,
                         bound_.real(Role::kBias), out<float>()};
-#if defined(__x86_64__)
-    if (step_.normalize != kNone && rows_->in == nullptr) {  // the kernel looks pixels up
+    if (kAsksAvx512 && step_.normalize != kNone && rows_->in == nullptr) {  // the kernel looks pixels up
       args.in = nullptr;
       args.pixels = in<std::uint8_t>(0);
       args.table = real(step_.normalize, Role::kTable);
     }
-#endif
     part(output_.shape.height, kernel->run, args);
   }
 
   void operator()(const ConvU8Kernel* kernel) const {
-    const ConvU8Args args = {conv_u8_shape(graph_, step_.node, bound_),
-                             in<std::uint8_t>(0),
-                             bound_.packed,
-                             bound_.real(Role::kScale),
-                             bound_.real(Role::kBias),
-                             out<float>()};
+    ConvU8Args args = {conv_u8_shape(graph_, step_.node, bound_),
+                       in<std::uint8_t>(0),
+                       bound_.packed,
+                       bound_.real(Role::kScale),
+                       bound_.real(Role::kBias),
+                       out<float>()};
+    if (kAsksAvx512 && rows_ != nullptr) {
+      args.out_pooled = rows_->pooled;
+    }
     part(output_.shape.height, kernel->run, args);
   }
 

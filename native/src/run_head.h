@@ -8,12 +8,19 @@
 
 namespace reactnet {
 
-// Rows begin to end - 1 of the head's map.
+// Kernels of AVX-512 alone look pixels up or leave maxima of their rows: elsewhere nobody asks, and code stays small.
+#if defined(__x86_64__)
+inline constexpr bool kAsksAvx512 = true;
+#else
+inline constexpr bool kAsksAvx512 = false;
+#endif
+
+// Rows begin to end - 1 of the head's map; of the pool's, where a conv_u8 pools by itself.
 struct HeadRows {
   std::int64_t begin, end;
   const void* in;  // in place of the first input; or null
   float* out;      // where row 0 lies, or would
-  float* pooled;   // of a bconv2d that pools its rows itself; or null
+  float* pooled;   // of a head that pools its rows itself; or null
 };
 
 // These rows; or, with `rows` null, this share of the step, whose value is in the arena.

@@ -186,6 +186,53 @@ Shape random_stem(Random& random) {
   return s;
 }
 
+// A map of even sides whose rows are whole tiles: kernels may pool it.
+Shape random_pooled_stem(Random& random) {
+  static const std::int64_t kColumns[] = {8, 14, 16, 28, 56};
+  Shape s = random_shape(random, false, 4);
+  Window& w = s.window;
+  w.out_width = random.pick(kColumns);
+  w.out_height = 2 + 2 * random.below(6);
+  w.width = (w.out_width - 1) * w.stride_w + w.kernel_w;
+  w.height = (w.out_height - 1) * w.stride_h + w.kernel_h;
+  w.padding_w = w.width > 2 * w.padding_w ? w.padding_w : 0;
+  w.padding_h = w.height > 2 * w.padding_h ? w.padding_h : 0;
+  w.width -= 2 * w.padding_w;
+  w.height -= 2 * w.padding_h;
+  return s;
+}
+
+// The maxima that a kernel may leave of a map, by the law of max_pool.
+void pool_map(const Shape& s, const Guarded<float>& map, Guarded<float>& out) {
+  const Window& w = s.window;
+  for (std::int64_t i = 0; i < w.out_height / 2 * (w.out_width / 2) * s.outputs; ++i) {
+    const std::int64_t row = i / s.outputs / (w.out_width / 2) * 2;
+    const std::int64_t column = i / s.outputs % (w.out_width / 2) * 2;
+    bool first = true;
+    float m = 0.0f;
+    for (std::int64_t y = row > 0 ? row - 1 : 0; y <= row + 1; ++y) {
+      for (std::int64_t x = column > 0 ? column - 1 : 0; x <= column + 1; ++x) {
+        const float at = map[size_of((y * w.out_width + x) * s.outputs + i % s.outputs)];
+        m = first || at > m ? at : m;
+        first = false;
+      }
+    }
+    out[size_of(i)] = m;
+  }
+}
+
+void check_pooled(Tally& tally, Random& random, const Shape& s, const ConvU8Kernel& kernel, ConvU8Args args,
+                  const Guarded<float>& map) {
+  if (kernel.pools == nullptr || !kernel.pools(args.shape, args.bias)) return;
+  Guarded<float> expected(map.size() / 4, random.guard()), out(map.size() / 4, random.guard());
+  pool_map(s, map, expected);
+  args.out = nullptr;
+  args.out_pooled = out.data();
+  in_pieces(random, s.window.out_height / 2,
+            [&](std::int64_t begin, std::int64_t end) { kernel.run(args, begin, end); });
+  tally.expect(out.same(expected), describe(kernel.name, s) + " pooled");
+}
+
 template <class Weight>
 void check_u8(Tally& tally, Random& random, const Shape& s) {
   const std::size_t taps = size_of(s.window.kernel_h * s.window.kernel_w);
@@ -218,6 +265,7 @@ void check_u8(Tally& tally, Random& random, const Shape& s) {
     in_pieces(random, s.window.out_height,
               [&](std::int64_t begin, std::int64_t end) { kernel->run(args, begin, end); });
     tally.expect(out.same(expected), describe(kernel->name, s));
+    check_pooled(tally, random, s, *kernel, args, expected);
   }
 }
 
@@ -264,5 +312,6 @@ void check_convolutions(Tally& tally) {
     check_u8<std::int8_t>(tally, random, random_shape(random, false, 4));
     check_u8<std::int16_t>(tally, random, random_shape(random, false, 4));
     check_u8<std::int8_t>(tally, random, random_stem(random));
+    check_u8<std::int8_t>(tally, random, random_pooled_stem(random));
   }
 }

@@ -170,6 +170,18 @@ AVX2 = (
 
 INTEGER = (
     kernel(
+        "conv_u8 AVX-512, pooled: the row above a window left out",
+        "conv_u8/x86_avx512vnni_pooled.h",
+        "h.write(out + pixel / 2 * step + half * 16, _mm512_max_epi32(three, vnni_load(at)))",
+        "h.write(out + pixel / 2 * step + half * 16, three)",
+    ),
+    kernel(
+        "conv_u8 AVX-512, pooled: a negative scale taken for a positive one",
+        "conv_u8/x86_avx512vnni_pooled.h",
+        "_mm512_srli_epi32(_mm512_castps_si512(scale), 31)",
+        "_mm512_setzero_si512()",
+    ),
+    kernel(
         "conv_i8 AVX2: the last pixel's border",
         "conv_i8/x86_avx2.cc",
         "if (!whole) {\n    memset(patch, 0,",

@@ -295,6 +295,31 @@ def test_a_fused_plan_gives_the_references_bits(case: Callable[[Net], Graph], si
             assert sorted(covered) == sorted(node.name for node in graph.nodes)
 
 
+@pytest.mark.parametrize("size", [(24, 56), (24, 112), (23, 28), (22, 30)], ids=str)  # 12x28, 12x56, 12x14; odd rows
+@pytest.mark.parametrize("outputs", [7, 40])
+def test_an_integer_stem_and_its_maxima_give_the_references_bits(size: tuple[int, int], outputs: int) -> None:
+    rng = np.random.default_rng(3)
+    builder = GraphBuilder("stem", (*size, 3))
+    x = builder.add(
+        "conv_u8",
+        builder.input,
+        weight=rng.integers(-127, 128, (outputs, 7, 7, 3)).astype(np.int8),
+        offset=rng.integers(-30000, 30000, (outputs, 7, 7)).astype(np.int32),
+        scale=(rng.normal(size=outputs) / 1000).astype(np.float32),
+        bias=rng.normal(size=outputs).astype(np.float32),
+        stride=2,
+        padding=3,
+    )
+    pooled = builder.add("max_pool", x, kernel=3, stride=2, padding=1)
+    kept = builder.add("slice", pooled, begin=0, end=outputs - 1)
+    graph = builder.build(builder.add("global_avg_pool", kept))
+    images = random_images(graph, 2, seed=1)
+    wanted = run_reference(graph, images).tobytes()
+    for isa, threads in product(system()["isas"], (1, 2, 5)):
+        with Session.from_bytes(dumps(graph), threads, isa=isa) as session:
+            assert session.run(images).tobytes() == wanted
+
+
 def fused_ops(graph: Graph) -> list[list[str]]:
     ops = {node.name: node.op for node in graph.nodes}
     with Session.from_bytes(dumps(graph)) as session:

@@ -23,6 +23,8 @@ struct ConvU8Args {
   const float* scale;  // outputs
   const float* bias;   // outputs
   float* out;          // out_height * out_width * outputs
+  // In its place, for a kernel that pools: maxima of 3x3 pixels, stride 2, padding 1, of a map of even sides.
+  float* out_pooled = nullptr;  // out_height / 2 * out_width / 2 * outputs
 };
 
 struct ConvU8Kernel {
@@ -32,7 +34,8 @@ struct ConvU8Kernel {
   uint64_t (*packed_bytes)(const ConvU8Shape& shape);
   // weight: int8_t or int16_t by shape.weight_bits.
   void (*pack)(const ConvU8Shape& shape, const void* weight, const int32_t* offset, void* packed);
-  void (*run)(const ConvU8Args& args, int64_t begin, int64_t end);  // output rows begin to end - 1
+  void (*run)(const ConvU8Args& args, int64_t begin, int64_t end);       // output rows begin to end - 1, pooled or not
+  bool (*pools)(const ConvU8Shape& shape, const float* bias) = nullptr;  // null: never
 };
 
 KernelList<ConvU8Kernel> conv_u8_kernels();

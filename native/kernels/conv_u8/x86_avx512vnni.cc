@@ -216,16 +216,42 @@ struct AtHand {
   int64_t out_rows;
 };
 
-// A tile's column of `count` pixels from `m` on, down all rows at hand, for the outputs from `first` on.
-void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t m, int64_t count, int64_t first) {
+// Sums of tiles become outputs where the map has them.
+struct Written {
+  const ConvU8Args& args;
+  VnniOutputs<false> outputs;
+
+  Written(const ConvU8Args& a, int64_t first)
+      : args(a),
+        outputs{nullptr,
+                a.scale + first,
+                a.bias + first,
+                nullptr,
+                a.shape.outputs,
+                vnni_lanes(a.shape.outputs - first),
+                vnni_lanes(a.shape.outputs - first - 16)} {}
+
+  static int64_t tile_of(int64_t pixels) { return vnni_tile_of(pixels); }
+
+  void finish(const VnniTile& tile, int64_t count, const int32_t* at, Position q, int64_t first) {
+    outputs.out = args.out + (q.oh * args.shape.window.out_width + q.ow) * args.shape.outputs + first;
+    vnni_sum<kVnniTile>(
+        tile, count, [at](int64_t i) { return at[i]; }, outputs);
+  }
+};
+
+#include "conv_u8/x86_avx512vnni_pooled.h"
+
+// A tile's column of `count` pixels from `m` on, down all rows at hand, for the outputs from `first` on. Out of line:
+// GCC 12 would share its registers with all that stands around it, for 4 % of a stem.
+template <class Ends>
+__attribute__((noinline)) void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t m,
+                                          int64_t count, int64_t first, Ends& ends) {
   const ConvU8Shape& s = args.shape;
   const Taps& whole = hand.whole.columns;
   const bool columns_inside = hand.p.ow + m >= whole.begin && hand.p.ow + m + count <= whole.end;
   const int32_t* base = static_cast<const int32_t*>(args.packed) + first;
   const int8_t* weight = weights_of(s, args.packed) + first * l.all_fours() * 4;
-  const int64_t left = s.outputs - first;
-  VnniOutputs<false> outputs = {nullptr,   args.scale + first, args.bias + first,    nullptr,
-                                s.outputs, vnni_lanes(left),   vnni_lanes(left - 16)};
   int32_t starts[kVnniTile * kBlock];
   Taps before = {-1, -1};
   for (int64_t row = 0; row < hand.out_rows; ++row) {
@@ -242,16 +268,17 @@ void run_column(const ConvU8Args& args, const Layout& l, const AtHand& hand, int
                            weight,
                            inside ? base : starts,
                            inside ? 0 : kBlock};
-    outputs.out = args.out + (q.oh * s.window.out_width + q.ow) * s.outputs + first;
-    vnni_sum<kVnniTile>(tile, count, [at = hand.at](int64_t i) { return at[i]; }, outputs);
+    ends.finish(tile, count, hand.at, q, first);
   }
 }
 
-void run_rows(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t pixels) {
-  const int64_t size = vnni_tile_of(pixels);
+template <class Ends, class State>
+void run_rows(const ConvU8Args& args, const Layout& l, const AtHand& hand, int64_t pixels, State& state) {
+  const int64_t size = Ends::tile_of(pixels);
   for (int64_t first = 0; first < args.shape.outputs; first += kBlock) {
+    Ends ends(state, first);
     for (int64_t m = 0; m < pixels; m += size) {
-      run_column(args, l, hand, m, pixels - m < size ? pixels - m : size, first);
+      run_column(args, l, hand, m, pixels - m < size ? pixels - m : size, first, ends);
     }
   }
 }
@@ -269,7 +296,9 @@ void set_places(const Layout& l, int64_t stride, int32_t* at) {
   }
 }
 
-void run(const ConvU8Args& args, int64_t begin, int64_t end) {
+// Rows begin to end - 1 of the map.
+template <class Ends, class State>
+void run_map(const ConvU8Args& args, int64_t begin, int64_t end, State& state) {
   const ConvU8Shape& s = args.shape;
   const Layout l = layout_of(s);
   const int64_t columns = columns_of(s);
@@ -287,14 +316,23 @@ void run(const ConvU8Args& args, int64_t begin, int64_t end) {
       for (int64_t row = 0; row < hand.out_rows; ++row) {
         make_crumbs(l, row_bytes(s, pixels), stride, slots + row * hand.slot);
       }
-      run_rows(args, l, hand, pixels);
+      run_rows<Ends>(args, l, hand, pixels, state);
     }
   }
+}
+
+void run(const ConvU8Args& args, int64_t begin, int64_t end) {
+  if (args.out_pooled == nullptr) {
+    run_map<Written>(args, begin, end, args);
+    return;
+  }
+  PooledRows rows(args, begin);
+  run_map<Pooled>(args, rows.first, 2 * end, rows);
 }
 
 }  // namespace
 
 constexpr ConvU8Kernel conv_u8_x86_avx512vnni = {
-    "conv_u8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack, run};
+    "conv_u8_x86_avx512vnni", Isa::kAvx512, supports, packed_bytes, pack, run, pools};
 
 }  // namespace reactnet
