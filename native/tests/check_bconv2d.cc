@@ -33,6 +33,7 @@ std::vector<const BConv2dKernel*> kernels_here() {
 enum Steps : unsigned { kScale = 1, kShortcut = 2, kSlope = 4, kShiftOut = 8, kReal = 16, kBits = 32, kInPlace = 64 };
 constexpr unsigned kPooled = 256;    // instead of kReal, of kernels that pool
 constexpr unsigned kInfinite = 128;  // with shortcuts and shifts of signs that are infinite, or no numbers
+constexpr unsigned kZeros = 512;     // with shifts and shortcuts many of which are -0, or +0
 
 struct Case {
   BConv2dShape shape;
@@ -73,6 +74,15 @@ struct Data {
     for (Guarded<float>* reals : {&scale, &shift, &slope, &shift_out, &next_shift, &shortcut}) random.fill(*reals);
     if (c.steps & kInfinite) {
       for (Guarded<float>* reals : {&next_shift, &shortcut}) fill_infinite(*reals, random);
+    }
+    if (c.steps & kZeros) {
+      for (Guarded<float>* reals : {&shift, &shortcut}) fill_zeros(*reals, random);
+    }
+  }
+
+  static void fill_zeros(Guarded<float>& out, Random& random) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (random.below(4) != 0) out[i] = random.below(8) == 0 ? 0.0f : -0.0f;
     }
   }
 
@@ -266,6 +276,13 @@ void check_bconv2d(Tally& tally) {
     Case c = layer(outputs == 64 ? 28 : 7, 64, outputs, 1);
     c.steps = kScale | kShortcut | kSlope | kBits | kInfinite;
     check_case(tally, c, random.word());
+  }
+  for (const unsigned steps : {kScale | kSlope, kScale | kShortcut | kSlope}) {  // many sums are +0, or -0
+    for (const std::int64_t channels : {2, 64}) {
+      Case c = layer(14, channels, 64, 1);
+      c.steps = steps | kReal | kBits | kZeros;
+      check_case(tally, c, random.word());
+    }
   }
   for (int i = 0; i < 400;) {  // maps that are pooled, of all kinds and of ReActNet's
     Case c = i % 4 != 0 ? random_case(random) : layer(i % 8 != 0 ? 28 : 14, 64, 64, random.coin() ? 3 : 1);

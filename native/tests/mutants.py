@@ -107,6 +107,12 @@ AVX2 = (
         "piece.nibbles - t == 2",
         "piece.nibbles - t == 3",
     ),
+    kernel(
+        "bconv2d AVX2: -0 as if below 0",
+        "bconv2d/x86_avx2_epilogue.h",
+        "may = may || bits == 0x80000000u;",
+        "may = may || bits == 0x80000001u;",
+    ),
     kernel("bconv2d AVX2: the last units of a row", "bconv2d/x86_avx2_rows.h", ": count - 4;", ": count - 3;"),
     kernel(
         "bconv2d AVX2: a row lost between pieces",

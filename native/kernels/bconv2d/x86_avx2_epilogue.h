@@ -97,8 +97,9 @@ inline __m256 finish_eight(const BConv2dArgs& args, const Lanes& l, __m256 acc, 
                                 : load<kSteps>(at.shortcut + l.shortcut, l));
   }
   if (has<kSteps>(kSlope, args.slope)) {
-    const __m256 kept = _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ);
-    y = _mm256_blendv_ps(_mm256_mul_ps(l.slope, y), y, kept);
+    const __m256 scaled = _mm256_mul_ps(l.slope, y);
+    y = (kSteps & kAsk) != 0 ? _mm256_blendv_ps(scaled, y, _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ))
+                             : _mm256_blendv_ps(y, scaled, y);  // by its sign: see may_be_minus_zero
   }
   if (has<kSteps>(kShiftOut, args.shift_out)) {
     y = _mm256_add_ps(y, l.shift_out);
@@ -214,8 +215,21 @@ Finish finish_with(unsigned steps) {
   }
 }
 
+// Whether y can be -0 in front of the slope, for one of sixteen outputs. A sum is -0 only of two -0, and acc is not -0
+// itself: so not without a scale, nor if no shift is -0.
+bool may_be_minus_zero(const BConv2dArgs& args, int64_t first) {
+  bool may = false;
+  for (int64_t o = first; args.shift != nullptr && o < first + 16; ++o) {
+    uint32_t bits;
+    memcpy(&bits, args.shift + o, sizeof(bits));
+    may = may || bits == 0x80000000u;
+  }
+  return may;
+}
+
 Finish finish_for(const BConv2dArgs& args, int64_t first) {
-  const bool whole = first + 16 <= args.shape.outputs && args.shortcut_channels % 16 == 0;
+  const bool whole =
+      first + 16 <= args.shape.outputs && args.shortcut_channels % 16 == 0 && !may_be_minus_zero(args, first);
   const auto step = [](Steps which, const void* array) { return array != nullptr ? which : 0u; };
   const unsigned steps = step(kShortcut, args.shortcut) | step(kSlope, args.slope) | step(kShiftOut, args.shift_out) |
                          step(kReal, args.out_real) | step(kBits, args.out_bits) | step(kPooled, args.out_pooled);
