@@ -295,18 +295,21 @@ void start_group(const BConv2dArgs& args, const Layout& l, int64_t block, Group&
   group.sixteens = 0;
   for (int64_t first = block * kBlock; first < (block + group.blocks) * kBlock; first += 16) {
     if (first < args.shape.outputs || args.out_bits != nullptr) {
-      group.ends[group.sixteens++] = ends_of(args, first);
+      group.ends[group.sixteens++] = ends_of(args, first, first - block * kBlock);
     }
   }
 }
 
 void finish_strip(const BConv2dArgs& args, const Layout& l, const Strip& strip, const Group& group) {
-  for (int64_t n = 0; n < group.sixteens; ++n) {
-    const Ends& e = group.ends[n];
-    e.finish(args, e.low, e.high, e.first, strip, n * 16, group.sums + n / 2, group.blocks);
+  const int64_t most = far_apart(args.shape) ? kFewPairs : kStrip;
+  for (int64_t i = 0; i < strip.count; i += most) {
+    const Portion portion = {strip, i, i + most < strip.count ? i + most : strip.count, group.sums, group.blocks};
+    for (int64_t n = 0; n < group.sixteens; ++n) {
+      group.ends[n].finish(args, group.ends[n], portion);
+    }
   }
   if (args.out_bits != nullptr && group.block + group.blocks == l.blocks && l.blocks % 2 != 0) {
-    clear_upper_half(args, strip);
+    clear_upper_half(args, {strip, 0, strip.count, group.sums, group.blocks});
   }
 }
 

@@ -83,6 +83,7 @@ inline __m256 load_around(const float* pixel, int64_t channels, int64_t first, i
 // Where the pixel at hand lies, from its first output on; null without the step, but for kAsk.
 struct Place {
   const float* shortcut;
+  int64_t shortcut_step;  // to the next pixel's
   float* real;
   char* bits;
 };
@@ -136,7 +137,7 @@ inline Sixteen finish_pixel(const BConv2dArgs& args, const Lanes& low, const Lan
   const Sixteen y = {finish_eight<kSteps>(args, low, acc.low, at, 0),
                      finish_eight<kSteps>(args, high, acc.high, at, 1)};
   if (has<kSteps>(kShortcut, args.shortcut)) {
-    at.shortcut += args.shortcut_channels;
+    at.shortcut += at.shortcut_step;
   }
   if (has<kSteps>(kReal, args.out_real)) {
     at.real += args.shape.outputs;
@@ -155,25 +156,76 @@ inline void pool_eight(const Lanes& l, __m256 left, __m256 right, bool below, fl
   store<kSteps>(out, l, _mm256_mul_ps(sum, _mm256_set1_ps(below ? 0.25f : 1.0f)));
 }
 
-// Sixteen outputs from `first` on of all pixels of a strip. `counts` are the first pair's, `step` those of a pair;
-// `lane`: of the constants.
+// Sixteen numbers of each pixel, side by side. Where pixels lie 4 KiB apart a core takes a load for one of the store at
+// the same place of another page, and waits for it: so all are loaded before the first is stored.
+void copy_near(const float* pixel, int64_t step, int64_t pixels, float* out) {
+  for (int64_t i = 0; i < pixels; ++i, pixel += step, out += 16) {
+    _mm256_storeu_ps(out, _mm256_loadu_ps(pixel));
+    _mm256_storeu_ps(out + 8, _mm256_loadu_ps(pixel + 8));
+  }
+}
+
+// Pairs begin to end - 1 of a strip, and the sums of the first block of a group, `step` from pair to pair.
+struct Portion {
+  const Strip& strip;
+  int64_t begin, end;
+  const Counts* sums;
+  int64_t step;
+
+  int64_t first_pixel(int64_t width) const { return strip.row[begin] * width + strip.column[begin]; }
+  // The one behind the last.
+  int64_t end_pixel(int64_t width) const {
+    return strip.row[end - 1] * width + strip.column[end - 1] + (strip.column[end - 1] + 1 < width ? 2 : 1);
+  }
+};
+
+// Pairs of pixels 4 KiB apart that are finished at a time: their sixteen outputs lie in one set of the first cache.
+constexpr int64_t kFewPairs = 5;
+
+bool far_apart(const BConv2dShape& s) { return s.outputs % 1024 == 0; }
+
+struct Ends;
+using Finish = void (*)(const BConv2dArgs&, const Ends&, const Portion&);
+
+// How sixteen outputs are finished, made once for many strips.
+struct Ends {
+  Finish finish;
+  int64_t first;  // of the outputs
+  int64_t lane;   // of the group's constants
+  Lanes low, high;
+};
+
 template <unsigned kSteps>
-void finish_sixteen(const BConv2dArgs& call, const Lanes& first_eight, const Lanes& second_eight, int64_t first,
-                    const Strip& strip, int64_t lane, const Counts* counts, int64_t step) {
+void finish_sixteen(const BConv2dArgs& call, const Ends& ends, const Portion& portion) {
   const BConv2dArgs args = call;  // a copy that no store can change
+  const Strip& strip = portion.strip;
+  const int64_t end = portion.end;
+  const int64_t step = portion.step;
   const int64_t outputs = args.shape.outputs;
   const int64_t width = args.shape.window.out_width;
+  const int64_t first = ends.first;
+  const int64_t lane = ends.lane;
   const int64_t half = lane / 16 % 2;
-  const Lanes low = first_eight;
-  const Lanes high = second_eight;
-  const int64_t pixel = strip.row[0] * width + strip.column[0];
+  const int64_t pixel = portion.first_pixel(width);
+  const Counts* counts = portion.sums + portion.begin * portion.step + lane / kBlock;
+  float near[2 * kFewPairs * 16];
+  Lanes low = ends.low;
+  Lanes high = ends.high;
   Place at = {};
   at.shortcut = has<kSteps>(kShortcut, args.shortcut) ? args.shortcut + pixel * args.shortcut_channels : nullptr;
+  at.shortcut_step = args.shortcut_channels;
   at.real = has<kSteps>(kReal, args.out_real) ? args.out_real + pixel * outputs + first : nullptr;
   at.bits = has<kSteps>(kBits, args.out_bits)
                 ? reinterpret_cast<char*>(args.out_bits + pixel * ((outputs + 63) / 64)) + first / 8
                 : nullptr;
-  for (int64_t i = 0; i < strip.count; ++i, counts += step) {
+  if ((kSteps & kAsk) == 0 && has<kSteps>(kShortcut, args.shortcut) && far_apart(args.shape)) {
+    copy_near(at.shortcut + low.shortcut, at.shortcut_step, portion.end_pixel(width) - pixel, near);
+    low.shortcut = 0;
+    high.shortcut = 8;
+    at.shortcut = near;
+    at.shortcut_step = 16;
+  }
+  for (int64_t i = portion.begin; i < end; ++i, counts += step) {
     const Sixteen left = finish_pixel<kSteps>(
         args, low, high, to_floats(counts->a[half], strip.constants[i][0] + lane, strip.odds[i][0]), at);
     if (strip.column[i] + 1 == width) {
@@ -189,9 +241,6 @@ void finish_sixteen(const BConv2dArgs& call, const Lanes& first_eight, const Lan
     }
   }
 }
-
-using Finish = void (*)(const BConv2dArgs&, const Lanes&, const Lanes&, int64_t, const Strip&, int64_t, const Counts*,
-                        int64_t);
 
 // Steps of layers as networks have them: each such set has a loop of its own.
 constexpr bool is_usual(unsigned steps) {
@@ -236,24 +285,15 @@ Finish finish_for(const BConv2dArgs& args, int64_t first) {
   return finish_with<0>(whole ? steps : kAsk);
 }
 
-// How sixteen outputs from `first` on are finished, made once for many strips.
-struct Ends {
-  Finish finish;
-  int64_t first;
-  Lanes low, high;
-};
-
-Ends ends_of(const BConv2dArgs& args, int64_t first) {
-  return {finish_for(args, first), first, make_lanes(args, first), make_lanes(args, first + 8)};
+Ends ends_of(const BConv2dArgs& args, int64_t first, int64_t lane) {
+  return {finish_for(args, first), first, lane, make_lanes(args, first), make_lanes(args, first + 8)};
 }
 
 // Bits behind the last block of 32 outputs, where it is the lower half of its word: zeros.
-void clear_upper_half(const BConv2dArgs& args, const Strip& strip) {
+void clear_upper_half(const BConv2dArgs& args, const Portion& portion) {
   const int64_t words = (args.shape.outputs + 63) / 64;
   const int64_t width = args.shape.window.out_width;
-  const int64_t last = strip.count - 1;
-  const int64_t end = strip.row[last] * width + strip.column[last] + (strip.column[last] + 1 < width ? 2 : 1);
-  for (int64_t pixel = strip.row[0] * width + strip.column[0]; pixel < end; ++pixel) {
+  for (int64_t pixel = portion.first_pixel(width); pixel < portion.end_pixel(width); ++pixel) {
     memset(reinterpret_cast<char*>(args.out_bits + (pixel + 1) * words) - 4, 0, 4);
   }
 }
