@@ -104,8 +104,8 @@ AVX2 = (
     kernel(
         "bconv2d AVX2: the last nibbles of a row forgotten",
         "bconv2d/x86_avx2.cc",
-        "piece.nibbles - t == 2",
-        "piece.nibbles - t == 3",
+        "end - t == 2",
+        "end - t == 3",
     ),
     kernel(
         "bconv2d AVX2: -0 as if below 0",
@@ -115,10 +115,10 @@ AVX2 = (
     ),
     kernel("bconv2d AVX2: the last units of a row", "bconv2d/x86_avx2_rows.h", ": count - 4;", ": count - 3;"),
     kernel(
-        "bconv2d AVX2: a row lost between pieces",
+        "bconv2d AVX2: a piece begins where its first row does",
         "bconv2d/x86_avx2.cc",
-        "piece.kh += piece.rows",
-        "piece.kh += piece.rows + 1",
+        "int64_t t = piece.nibble;",
+        "int64_t t = 0;",
     ),
     kernel(
         "bconv2d AVX2: signs > for >=",

@@ -31,13 +31,13 @@ __m256i table_at(uint16_t entry) {
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
-// A piece of the weights: some nibbles of each of `rows` rows of the window, from one of its rows on.
+// A piece of the weights: some nibbles of the window that follow each other, from one row into the next.
 struct Piece {
   const uint8_t* weight;
   int64_t kh, nibble;  // where it begins
-  int64_t rows, nibbles;
-  int64_t weight_step;  // bytes from row to row
-  int64_t index_step;   // indices from row to row
+  int64_t nibbles;
+  int64_t row_nibbles;
+  int64_t index_step;  // indices from row to row
 };
 
 inline void flush(Counts& s, bool first, __m256i all, __m256i mix) {
@@ -136,23 +136,25 @@ void count_piece(const Piece& piece, const uint16_t* const* pairs, bool first, C
   const __m256i zero = _mm256_setzero_si256();
   Four all = {zero, zero, zero, zero};
   Four mix = all;
-  const int64_t begin = piece.kh * piece.index_step + piece.nibble;
+  const int64_t begin = piece.kh * piece.index_step;
   const uint16_t* in[4] = {pairs[0] + begin, nullptr, nullptr, nullptr};
   for (int m = 1; m < 4 / kBlocks; ++m) {
     in[m] = pairs[m] + begin;
   }
-  const uint8_t* row_weight = piece.weight;
-  for (int64_t row = 0; row < piece.rows; ++row, row_weight += piece.weight_step) {
-    const uint8_t* w = row_weight;
-    int64_t t = 0;
-    for (; t + kTogether <= piece.nibbles; t += kTogether, w += kTogether * kBlocks * kBlock) {
+  const uint8_t* w = piece.weight;
+  int64_t t = piece.nibble;
+  for (int64_t left = piece.nibbles; left > 0; t = 0) {
+    const int64_t end = t + left < piece.row_nibbles ? t + left : piece.row_nibbles;
+    left -= end - t;
+    for (; t + kTogether <= end; t += kTogether, w += kTogether * kBlocks * kBlock) {
       look_up_some<kBlocks, kTogether>(all, mix, in, t, w);
     }
-    if (piece.nibbles - t == 4) {
+    if (end - t == 4) {
       look_up_some<kBlocks, 4>(all, mix, in, t, w);
-    } else if (piece.nibbles - t == 2) {
+    } else if (end - t == 2) {
       look_up_some<kBlocks, 2>(all, mix, in, t, w);
     }
+    w += (end - t) * kBlocks * kBlock;
     for (int m = 0; m < 4 / kBlocks; ++m) {
       in[m] += piece.index_step;
     }
@@ -167,7 +169,7 @@ void count_piece(const Piece& piece, const uint16_t* const* pairs, bool first, C
 // comes nearer if it is `ahead`.
 template <int kBlocks>
 void count_strip(const Piece& piece, const Strip& strip, bool first, bool ahead, Counts* sums) {
-  const int64_t bytes = piece.rows * piece.nibbles * kBlocks * kBlock;
+  const int64_t bytes = piece.nibbles * kBlocks * kBlock;
   const int64_t share = ahead ? bytes / strip.count * (4 / kBlocks) : 0;
   const char* next = reinterpret_cast<const char*>(piece.weight) + bytes;
   for (int64_t i = 0; i < strip.count; i += 4 / kBlocks, next += share) {
@@ -185,26 +187,19 @@ void count_group(const BConv2dArgs& args, const Layout& l, Strip& strip, int64_t
   for (int64_t i = strip.count; i % 4 != 0; ++i) {
     strip.indices[i] = strip.indices[0];
   }
-  const int64_t nibbles = l.row_nibbles;
-  const int64_t pieces = (nibbles + kFlush - 1) / kFlush;  // of a row
-  const int64_t rows = pieces > 1 ? 1 : kFlush / nibbles;  // of a piece
-  const int64_t step = (nibbles + pieces * kTogether - 1) / (pieces * kTogether) * kTogether;
-  Piece piece = {};
-  piece.weight_step = nibbles * blocks * kBlock;
-  piece.index_step = l.columns * l.nibbles;
+  const int64_t begin = strip.kh.begin * l.row_nibbles;
+  const int64_t end = strip.kh.end * l.row_nibbles;
+  const int64_t pieces = (end - begin + kFlush - 1) / kFlush;
+  const int64_t most = pieces == 0 ? 0 : (end - begin + pieces * kTogether - 1) / (pieces * kTogether) * kTogether;
   // In a network weights wait in the third cache, which is felt where few strips take them.
   const bool ahead = l.pairs * args.shape.window.out_height <= 8 * kStrip;
-  bool first = true;
-  for (piece.kh = strip.kh.begin; piece.kh < strip.kh.end; piece.kh += piece.rows) {
-    piece.rows = strip.kh.end - piece.kh < rows ? strip.kh.end - piece.kh : rows;
-    for (piece.nibble = 0; piece.nibble < nibbles; piece.nibble += step, first = false) {
-      piece.nibbles = nibbles - piece.nibble < step ? nibbles - piece.nibble : step;
-      piece.weight = static_cast<const uint8_t*>(args.packed) + block * l.block_bytes + piece.kh * piece.weight_step +
-                     piece.nibble * blocks * kBlock;
-      count(piece, strip, first, ahead, sums);
-    }
+  const uint8_t* weight = static_cast<const uint8_t*>(args.packed) + block * l.block_bytes;
+  for (int64_t at = begin; at < end; at += most) {
+    const Piece piece = {weight + at * blocks * kBlock,     at / l.row_nibbles, at % l.row_nibbles,
+                         end - at < most ? end - at : most, l.row_nibbles,      l.columns * l.nibbles};
+    count(piece, strip, at == begin, ahead, sums);
   }
-  if (first) {
+  if (pieces == 0) {
     memset(sums, 0, static_cast<size_t>(strip.count * blocks) * sizeof(Counts));
   }
 }
