@@ -284,8 +284,8 @@ AVX512 = (
     kernel(
         "bconv2d AVX-512: an odd number of ones as an even one",
         "bconv2d/x86_avx512vpopcntdq.cc",
-        "static_cast<float>(acc - 2)",
-        "static_cast<float>(acc)",
+        "_mm512_sub_epi32(acc, _mm512_set1_epi32(2))",
+        "acc",
     ),
     kernel(
         "bconv2d AVX-512: columns outside are counted",

@@ -77,9 +77,24 @@ struct PixelConstants {
 
 // (y + shift) >= 0 by one comparison: a sum has the sign that it has before it is rounded, so that y >= -shift says the
 // same but for infinite shifts. y + inf is no number for -inf alone, y - inf never >= 0.
-float threshold_of(float shift) {
-  const float infinite = __builtin_inff();
-  return shift == infinite ? -__FLT_MAX__ : shift == -infinite ? __builtin_nanf("") : 0.0f - shift;
+inline __m512 threshold_of(__m512 shift) {
+  const __m512 infinite = _mm512_set1_ps(__builtin_inff());
+  const __m512 negated = _mm512_sub_ps(_mm512_setzero_ps(), shift);
+  const __mmask16 never = _mm512_cmp_ps_mask(negated, infinite, _CMP_EQ_OQ);
+  const __mmask16 always = _mm512_cmp_ps_mask(shift, infinite, _CMP_EQ_OQ);
+  const __m512 threshold = _mm512_mask_blend_ps(always, negated, _mm512_set1_ps(-__FLT_MAX__));
+  return _mm512_mask_blend_ps(never, threshold, _mm512_set1_ps(__builtin_nanf("")));
+}
+
+// Sixteen numbers of an array, or without one what changes nothing: 1 as a factor, -0 as a summand.
+inline __m512 load_lanes(const float* array, int64_t o, __mmask16 on, float neutral) {
+  return array != nullptr ? _mm512_maskz_loadu_ps(on, array + o) : _mm512_set1_ps(neutral);
+}
+
+// Those of sixteen outputs from `o` on that exist.
+inline __mmask16 lanes_from(int64_t o, int64_t outputs) {
+  const int64_t left = outputs - o;
+  return static_cast<__mmask16>(left >= kLanes ? 0xFFFFu : left <= 0 ? 0u : (1u << left) - 1u);
 }
 
 // Everything but the constants of pixels.
@@ -95,21 +110,16 @@ void start_block(const Call& args, const Layout& l, int64_t first, Block& b) {
             step(kShiftOut, args.shift_out) | step(kBits, args.out_bits) | step(kReal, args.out_real) |
             step(kMeans, args.out_pooled);
   b.steps |= lanes == 32 && outputs - first <= 32 && first % 64 == 0 ? kAlone : 0u;
-  const auto copy = [&](const float* from, float neutral, float* to) {
-    for (int64_t i = 0; i < lanes; ++i) {
-      to[i] = from != nullptr && first + i < outputs ? from[first + i] : neutral;
-    }
-  };
-  copy(args.scale, 1.0f, b.scale);
-  copy(args.shift, -0.0f, b.shift);
-  copy(args.slope, 1.0f, b.slope);
-  copy(args.shift_out, -0.0f, b.shift_out);
-  copy(args.next_shift, 0.0f, b.threshold);
-  for (int64_t i = 0; i < lanes; ++i) {
-    b.threshold[i] = threshold_of(b.threshold[i]);
-  }
   for (int64_t n = 0; n < l.registers; ++n) {
-    b.shortcut[n] = args.shortcut != nullptr ? (first + n * kLanes) % args.shortcut_channels : 0;
+    const int64_t o = first + n * kLanes;
+    const __mmask16 on = lanes_from(o, outputs);
+    const auto copy = [&](float* to, __m512 numbers) { _mm512_store_ps(to + n * kLanes, numbers); };
+    copy(b.scale, load_lanes(args.scale, o, on, 1.0f));
+    copy(b.shift, load_lanes(args.shift, o, on, -0.0f));
+    copy(b.slope, load_lanes(args.slope, o, on, 1.0f));
+    copy(b.shift_out, load_lanes(args.shift_out, o, on, -0.0f));
+    copy(b.threshold, threshold_of(load_lanes(args.next_shift, o, on, 0.0f)));
+    b.shortcut[n] = args.shortcut != nullptr ? o % args.shortcut_channels : 0;
   }
 }
 
@@ -157,8 +167,7 @@ inline __m512 load_shortcut(const float* pixel, int64_t channels, int64_t first,
 void finish_lanes(const Block& b, int64_t pixel, int n, const int32_t* counts, const float* acc) {
   const BConv2dArgs& args = b.args;
   const int64_t at = pixel * args.shape.outputs + b.first + n * kLanes;
-  const int64_t left = args.shape.outputs - b.first - n * kLanes;
-  const __mmask16 on = static_cast<__mmask16>(left >= kLanes ? 0xFFFFu : left <= 0 ? 0u : (1u << left) - 1u);
+  const __mmask16 on = lanes_from(b.first + n * kLanes, args.shape.outputs);
   const auto of = [n](const float* constants) { return _mm512_load_ps(constants + n * kLanes); };
   const __m512 count = _mm512_cvtepi32_ps(_mm512_loadu_si512(counts));
   __m512 y = _mm512_fnmadd_ps(_mm512_set1_ps(4.0f), count, of(acc));

@@ -31,10 +31,14 @@ void make_constants(const Row& row, Taps kw, Constants& c) {
                                table(kh.end, kw.end)};
   const int32_t products = static_cast<int32_t>(l.neighbours ? kernel_w : kw.end - kw.begin) * row.tap_channels;
   const int64_t outputs = l.registers * kLanes;
-  for (int64_t i = 0; i < outputs; ++i) {
-    const int32_t acc = products + constant[i] + corners[0][i] - corners[1][i] - corners[2][i] + corners[3][i];
-    c.acc[i] = static_cast<float>(acc);
-    c.acc[outputs + i] = static_cast<float>(acc - 2);
+  for (int64_t i = 0; i < outputs; i += kLanes) {
+    const auto at = [i](const int32_t* numbers) { return _mm512_loadu_si512(numbers + i); };
+    const __m512i above = _mm512_sub_epi32(at(corners[0]), at(corners[1]));
+    const __m512i below = _mm512_sub_epi32(at(corners[3]), at(corners[2]));
+    const __m512i rest = _mm512_add_epi32(_mm512_set1_epi32(products), at(constant));
+    const __m512i acc = _mm512_add_epi32(rest, _mm512_add_epi32(above, below));
+    _mm512_store_ps(c.acc + i, _mm512_cvtepi32_ps(acc));
+    _mm512_store_ps(c.acc + outputs + i, _mm512_cvtepi32_ps(_mm512_sub_epi32(acc, _mm512_set1_epi32(2))));
   }
 }
 
