@@ -176,6 +176,12 @@ AVX2 = (
 
 INTEGER = (
     kernel(
+        "conv_i8 AVX-512: all groups taken together read the first one's channels",
+        "conv_i8/x86_avx512vnni.cc",
+        "o / own.outputs * own.channels % p.channels",
+        "o / own.outputs * own.channels % own.channels",
+    ),
+    kernel(
         "conv_u8 AVX-512, pooled: the row above a window left out",
         "conv_u8/x86_avx512vnni_pooled.h",
         "h.write(out + pixel / 2 * step + half * 16, _mm512_max_epi32(three, vnni_load(at)))",

@@ -2,6 +2,9 @@
 // -128 times the output's weights, all of them: sum (q + 128) w - 128 sum w = sum q w. A tap outside is q = 0, which is
 // 128. The sum wraps on the way, and is exact in the end since the format keeps it within int32.
 //
+// Neighbouring groups with few outputs are taken as one, as many as fill a block: the weights between one's outputs and
+// another's channels are zeros, in lanes that were empty.
+//
 // Packed: -128 times the sum of each output's weights; then weights as int8, groups x blocks of 32 outputs x fours of
 // products x 32 x 4. What is past the last output of a group, or past the last product, is zero.
 #include <immintrin.h>
@@ -29,19 +32,32 @@ Part part_of(const ConvI8Shape& s) {
   return {channels, outputs, (outputs + kBlock - 1) / kBlock, products, (products + 3) / 4};
 }
 
-// Small groups would leave most lanes empty.
-bool supports(const ConvI8Shape& s) {
-  return part_of(s).fours * 4 * kVnniTile <= kScratch && (s.groups == 1 || s.outputs / s.groups >= 16);
+// With groups taken together.
+ConvI8Shape merged(ConvI8Shape s) {
+  while (s.groups % 2 == 0 && s.outputs / s.groups < kBlock) {
+    s.groups /= 2;
+  }
+  return s;
 }
 
-uint64_t packed_bytes(const ConvI8Shape& s) {
+// Groups that stay small would leave most lanes empty; of one or two outputs each, mostly zeros would be multiplied.
+bool supports(const ConvI8Shape& s) {
+  const ConvI8Shape m = merged(s);
+  return part_of(m).fours * 4 * kVnniTile <= kScratch &&
+         (s.groups == 1 || (s.outputs / s.groups >= 4 && m.outputs / m.groups >= 16));
+}
+
+uint64_t packed_bytes(const ConvI8Shape& shape) {
+  const ConvI8Shape s = merged(shape);
   const Part p = part_of(s);
   return static_cast<uint64_t>(s.groups * p.blocks * kBlock * 4 * (1 + p.fours));
 }
 
-void pack(const ConvI8Shape& s, const int8_t* weight, void* packed) {
+void pack(const ConvI8Shape& shape, const int8_t* weight, void* packed) {
+  const ConvI8Shape s = merged(shape);
   const Part p = part_of(s);
-  memset(packed, 0, packed_bytes(s));
+  const Part own = part_of(shape);
+  memset(packed, 0, packed_bytes(shape));
   int32_t* base = static_cast<int32_t*>(packed);
   int8_t* weights = reinterpret_cast<int8_t*>(base + s.groups * p.blocks * kBlock);
   for (int64_t o = 0; o < s.outputs; ++o) {
@@ -49,9 +65,11 @@ void pack(const ConvI8Shape& s, const int8_t* weight, void* packed) {
     const int64_t block = o / p.outputs * p.blocks + in_group / kBlock;
     int8_t* out = weights + (block * p.fours * kBlock + in_group % kBlock) * 4;
     int32_t* sum = base + block * kBlock + in_group % kBlock;
-    for (int64_t i = 0; i < p.products; ++i) {
-      out[i / 4 * kBlock * 4 + i % 4] = weight[o * p.products + i];
-      *sum -= 128 * weight[o * p.products + i];
+    const int64_t channel = o / own.outputs * own.channels % p.channels;  // the first that it reads
+    for (int64_t i = 0; i < own.products; ++i) {
+      const int64_t to = i / own.channels * p.channels + channel + i % own.channels;
+      out[to / 4 * kBlock * 4 + to % 4] = weight[o * own.products + i];
+      *sum -= 128 * weight[o * own.products + i];
     }
   }
 }
@@ -89,7 +107,8 @@ void run_group(const ConvI8Args& args, const Part& p, int64_t group, int64_t ind
     for (int64_t m = 0; m < count; m += size) {
       const VnniTile tile = {patches + m * bytes, bytes, p.fours, weights + at * bytes * kBlock, base + at * kBlock, 0};
       outputs.out = args.out + (index + m) * args.shape.outputs + first;
-      vnni_sum<kVnniTile>(tile, count - m < size ? count - m : size, [](int64_t i) { return i * 4; }, outputs);
+      vnni_sum<kVnniTile>(
+          tile, count - m < size ? count - m : size, [](int64_t i) { return i * 4; }, outputs);
     }
   }
 }
@@ -120,7 +139,9 @@ void gather_all(const ConvI8Args& args, const Part& p, int64_t group, int64_t in
   }
 }
 
-void run(const ConvI8Args& args, int64_t begin, int64_t end) {
+void run(const ConvI8Args& given, int64_t begin, int64_t end) {
+  ConvI8Args args = given;
+  args.shape = merged(given.shape);
   const Part p = part_of(args.shape);
   const int64_t width = args.shape.window.out_width;
   const int64_t last = end * width;
