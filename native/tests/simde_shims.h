@@ -69,6 +69,22 @@ static void masked_store_bytes(void* p, simde__mmask64 lanes, simde__m512i value
   }
 }
 
+static simde__m512i masked_load_numbers(simde__mmask16 lanes, const void* p) {
+  int32_t v[16] = {};
+  for (int i = 0; i < 16; ++i) {
+    if (lanes >> i & 1) memcpy(v + i, static_cast<const int32_t*>(p) + i, sizeof(*v));
+  }
+  return simde_mm512_loadu_si512(v);
+}
+
+static void masked_store_numbers(void* p, simde__mmask16 lanes, simde__m512i value) {
+  int32_t v[16];
+  simde_mm512_storeu_si512(v, value);
+  for (int i = 0; i < 16; ++i) {
+    if (lanes >> i & 1) memcpy(static_cast<int32_t*>(p) + i, v + i, sizeof(*v));
+  }
+}
+
 // SIMDe's adds as signed numbers, whose overflow means nothing in C++; the instruction wraps, and kernels count on
 // that.
 static simde__m512i multiply_bytes(simde__m512i sums, simde__m512i pixels, simde__m512i weights) {
@@ -88,6 +104,8 @@ static simde__m512i multiply_bytes(simde__m512i sums, simde__m512i pixels, simde
 #define _mm512_cvtepi32_ps to_float
 #define _mm512_cvtps_epi32 rounded
 #define _mm512_cvttps_epi32 truncated
+#define _mm512_maskz_loadu_epi32 masked_load_numbers
+#define _mm512_mask_storeu_epi32 masked_store_numbers
 #define _mm512_maskz_loadu_epi8 masked_load_bytes
 #define _mm512_mask_storeu_epi8 masked_store_bytes
 

@@ -131,7 +131,6 @@ void run_rows(const Call& args, int64_t begin, int64_t end) {
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
     const int64_t last = oh + planes.out_rows < end ? oh + planes.out_rows : end;
     const int64_t top = make_planes(args, l, planes, oh, last);
-    halve_boxes(l, planes, (last - oh) * args.shape.window.out_width);
     for (int64_t block = 0; block < l.blocks; ++block) {
       run_block(args, l, planes, cuts, top, oh, last, block);
     }
