@@ -278,14 +278,14 @@ AVX512 = (
     kernel(
         "bconv2d AVX-512: the next sign > for >=",
         "bconv2d/x86_avx512_epilogue.h",
-        "of(b.threshold, n.i), _CMP_GE_OQ",
-        "of(b.threshold, n.i), _CMP_GT_OQ",
+        "threshold, _CMP_GE_OQ));\n      });",
+        "threshold, _CMP_GT_OQ));\n      });",
     ),
     kernel(
         "bconv2d AVX-512: an infinite shift as any other",
         "bconv2d/x86_avx512_epilogue.h",
-        "shift == infinite ? -__FLT_MAX__",
-        "shift == infinite ? -shift",
+        "_mm512_set1_ps(-__FLT_MAX__))",
+        "negated)",
     ),
     kernel(
         "bconv2d AVX-512: an odd number of ones as an even one",
