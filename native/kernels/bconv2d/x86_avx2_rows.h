@@ -118,13 +118,30 @@ void write_unit_odds(const uint8_t* units, int64_t count, uint32_t* out) {
   }
 }
 
+// The sums of two numbers that stand side by side, in place.
+void add_neighbours(uint32_t* numbers, int64_t sums) {
+  int64_t i = 0;
+  for (; i + 8 <= sums; i += 8) {
+    const __m256i* from = reinterpret_cast<const __m256i*>(numbers + 2 * i);
+    const __m256i both = _mm256_hadd_epi32(_mm256_loadu_si256(from), _mm256_loadu_si256(from + 1));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(numbers + i), _mm256_permute4x64_epi64(both, 0xD8));
+  }
+  for (; i < sums; ++i) {
+    numbers[i] = numbers[2 * i] + numbers[2 * i + 1];
+  }
+}
+
 // Odd nibbles of the windows' rows that lie in one row of the map.
 void write_row_odds(const uint8_t* units, const Layout& l, const Window& w, uint32_t* pixels, uint32_t* out) {
   write_unit_odds(units, l.units_width * l.units, pixels);
-  for (int64_t x = 0; l.units > 1 && x < l.units_width; ++x) {  // in place
+  int64_t parts = l.units;
+  for (; l.units <= 4 && parts % 2 == 0; parts /= 2) {
+    add_neighbours(pixels, l.units_width * parts / 2);
+  }
+  for (int64_t x = 0; parts > 1 && x < l.units_width; ++x) {  // in place
     uint32_t sum = 0;
-    for (int64_t i = 0; i < l.units; ++i) {
-      sum += pixels[x * l.units + i];
+    for (int64_t i = 0; i < parts; ++i) {
+      sum += pixels[x * parts + i];
     }
     pixels[x] = sum;
   }
