@@ -277,6 +277,13 @@ void check_bconv2d(Tally& tally) {
     c.steps = kScale | kShortcut | kSlope | kBits | kInfinite;
     check_case(tally, c, random.word());
   }
+  for (const std::int64_t channels : {3, 32, 64, 65}) {  // counts as they are
+    for (const std::int64_t outputs : {40, 64, 128}) {
+      Case c = layer(5, channels, outputs, 1);
+      c.steps = kReal;
+      check_case(tally, c, random.word());
+    }
+  }
   for (const unsigned steps : {kScale | kSlope, kScale | kShortcut | kSlope}) {  // many sums are +0, or -0
     for (const std::int64_t channels : {2, 64}) {
       Case c = layer(14, channels, 64, 1);

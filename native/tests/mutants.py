@@ -294,6 +294,12 @@ AVX512 = (
         "acc",
     ),
     kernel(
+        "bconv2d AVX-512: counts alone, an odd number of ones as an even one",
+        "bconv2d/x86_avx512_tile.h",
+        "acc + row.odd[ow];",
+        "acc;",
+    ),
+    kernel(
         "bconv2d AVX-512: columns outside are counted",
         "bconv2d/x86_avx512_cuts.h",
         "border ? l.columns : last.end",

@@ -215,10 +215,43 @@ Tiles tiles_of_pixels() {
           run_tiles<kPixels, kRegisters>};
 }
 
+// Windows of one place whose counts are wanted as they are: a pixel at a time against weights in registers, so that the
+// stores, which take longer than the counting, are spread evenly.
+template <int kRegisters>
+void run_counts(const Row& row_at, const Cut& cut) {
+  const Row row = row_at;  // a copy that no store can change
+  const Block& b = *row.block;
+  const int64_t outputs = b.args.shape.outputs;
+  const float* acc = b.constants[1].acc;
+  const uint32_t* words = row.words + row.at + cut.ow * row.pixel_step;
+  float* out = b.args.out_real + (row.pixel + cut.ow) * outputs + b.first;
+  __m512i w[kRegisters];
+  __m512i q[kRegisters];
+  each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+    w[n.i] = held<true>(_mm512_load_si512(row.weight + 2 * n.i * kLanes));
+    q[n.i] = held<true>(_mm512_load_si512(row.weight + (2 * n.i + 1) * kLanes));
+  });
+  for (int64_t ow = cut.ow; ow < cut.end; ++ow, words += row.pixel_step, out += outputs) {
+    const __m512i a = held<true>(_mm512_set1_epi32(static_cast<int>(words[0])));
+    const __m512i p = held<true>(_mm512_set1_epi32(static_cast<int>(words[1])));
+    const __m512i box = _mm512_set1_epi32(row.boxes[ow]);
+    const float* constants = acc + row.odd[ow];
+    each<0, kRegisters>([&](auto n) __attribute__((always_inline)) {
+      const __m512i d = _mm512_xor_si512(a, w[n.i]);
+      const __m512i ones = _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(d, q[n.i], p, kSecondOrFirst));
+      const __m512 count = _mm512_cvtepi32_ps(_mm512_add_epi32(box, ones));
+      const __m512 y = _mm512_fnmadd_ps(_mm512_set1_ps(4.0f), count, _mm512_load_ps(constants + n.i * kLanes));
+      _mm512_storeu_ps(out + n.i * kLanes, y);
+    });
+  }
+}
+
 // Means take two pixels at a time.
-Tiles tiles_of(const BConv2dShape& s, const Layout& l, bool means) {
+Tiles tiles_of(const BConv2dShape& s, const Layout& l, bool means, bool counts) {
   if (l.registers == 4) {
-    return tiles_of_pixels<4, 2, 4>();
+    Tiles tiles = tiles_of_pixels<4, 2, 4>();
+    tiles.run_whole = counts && l.columns * l.column_words == 1 ? run_counts<4> : tiles.run_whole;
+    return tiles;
   }
   if (means) {
     return tiles_of_pixels<8, 2, 2>();

@@ -122,10 +122,16 @@ uint64_t scratch_bytes(const BConv2dShape& s) {
   return bytes(row, planes_of(row, layout_of(row), nullptr));
 }
 
+// Whether counts become reals, and nothing else.
+bool wants_counts(const BConv2dArgs& args) {
+  return args.out_real != nullptr && args.scale == nullptr && args.shortcut == nullptr && args.slope == nullptr &&
+         args.shift_out == nullptr && args.out_bits == nullptr;
+}
+
 void run_rows(const Call& args, int64_t begin, int64_t end) {
   const Layout l = layout_of(args.shape);
   const Planes planes = planes_of(args.shape, l, args.scratch);
-  const Tiles tiles = tiles_of(args.shape, l, args.out_pooled != nullptr);
+  const Tiles tiles = tiles_of(args.shape, l, args.out_pooled != nullptr, wants_counts(args));
   const Cuts cuts = cut_rows(args.shape.window, l, tiles, cuts_behind(planes, args.scratch));
   list_places(l, planes);
   for (int64_t oh = begin; oh < end; oh += planes.out_rows) {
