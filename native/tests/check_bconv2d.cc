@@ -282,6 +282,10 @@ void check_bconv2d(Tally& tally) {
       Case c = layer(5, channels, outputs, 1);
       c.steps = kReal;
       check_case(tally, c, random.word());
+      Window& w = c.shape.window;  // and with a border, whose windows are empty
+      w.padding_h = w.padding_w = 1;
+      w.out_height = w.out_width = 7;
+      check_case(tally, c, random.word());
     }
   }
   for (const unsigned steps : {kScale | kSlope, kScale | kShortcut | kSlope}) {  // many sums are +0, or -0

@@ -250,7 +250,7 @@ void run_counts(const Row& row_at, const Cut& cut) {
 Tiles tiles_of(const BConv2dShape& s, const Layout& l, bool means, bool counts) {
   if (l.registers == 4) {
     Tiles tiles = tiles_of_pixels<4, 2, 4>();
-    tiles.run_whole = counts && l.columns * l.column_words == 1 ? run_counts<4> : tiles.run_whole;
+    tiles.run_whole = counts && is_flat(s.window) && l.column_words == 1 ? run_counts<4> : tiles.run_whole;
     return tiles;
   }
   if (means) {
