@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 MIN_RUNS = 5
+CPU_SECONDS = 0.02  # that CPU time is taken over: several ticks of a system, at which it books other threads' time
 WARM_UP_RUNS = 2
 
 
 @dataclass(frozen=True)
 class Times:
     """Milliseconds of a run: wall time of each, and CPU time, that of all threads of the process, as the mean of each
-    slice of runs: a system books the time of other threads at its ticks, which may lie further apart than runs."""
+    CPU_SECONDS of runs: of shorter ones a single run's says nothing."""
 
     wall: npt.NDArray[np.float64]
     cpu: npt.NDArray[np.float64]
@@ -34,7 +35,7 @@ class Times:
 
     @property
     def cpu_median(self) -> float:
-        """Of the slices: on a shared machine it says more than the median of the wall times."""
+        """Of those means: on a shared machine it says more than the median of the wall times."""
         return float(np.median(self.cpu))
 
     @property
@@ -59,21 +60,25 @@ def alternate(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict
         for name, call in calls.items():
             if len(calls) > 1:
                 call()  # its caches are cold: the others have been here
-            runs, mean = _slice(call, seconds / slices, 1 + (MIN_RUNS - 1) // slices)
+            runs, means = _slice(call, seconds / slices, 1 + (MIN_RUNS - 1) // slices)
             wall[name] += runs
-            cpu[name].append(mean)
+            cpu[name] += means
     return {name: Times(1e3 * np.array(wall[name]), 1e3 * np.array(cpu[name])) for name in calls}
 
 
-def _slice(call: Callable[[], object], seconds: float, least: int) -> tuple[list[float], float]:
-    """Wall seconds of each run, CPU seconds of one."""
-    runs: list[float] = []
-    cpu, end = time.process_time(), time.perf_counter() + seconds
-    while len(runs) < least or time.perf_counter() < end:
-        begin = time.perf_counter()
-        call()
-        runs.append(time.perf_counter() - begin)
-    return runs, (time.process_time() - cpu) / len(runs)
+def _slice(call: Callable[[], object], seconds: float, least: int) -> tuple[list[float], list[float]]:
+    """Wall seconds of each run, and CPU seconds of one, a mean of those that came together."""
+    wall: list[float] = []
+    cpu: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(wall) < least or time.perf_counter() < end:
+        spent, begin, before = time.process_time(), time.perf_counter(), len(wall)
+        while len(wall) == before or time.perf_counter() < min(begin + CPU_SECONDS, end):
+            run = time.perf_counter()
+            call()
+            wall.append(time.perf_counter() - run)
+        cpu.append((time.process_time() - spent) / (len(wall) - before))
+    return wall, cpu
 
 
 @contextmanager
