@@ -300,6 +300,12 @@ AVX512 = (
         "acc;",
     ),
     kernel(
+        "bconv2d AVX-512: counts alone of empty windows",
+        "bconv2d/x86_avx512_tile.h",
+        "counts && is_flat(s.window) &&",
+        "counts && l.columns == 1 &&",
+    ),
+    kernel(
         "bconv2d AVX-512: columns outside are counted",
         "bconv2d/x86_avx512_cuts.h",
         "border ? l.columns : last.end",
