@@ -91,12 +91,6 @@ inline __m512 load_lanes(const float* array, int64_t o, __mmask16 on, float neut
   return array != nullptr ? _mm512_maskz_loadu_ps(on, array + o) : _mm512_set1_ps(neutral);
 }
 
-// Those of sixteen outputs from `o` on that exist.
-inline __mmask16 lanes_from(int64_t o, int64_t outputs) {
-  const int64_t left = outputs - o;
-  return static_cast<__mmask16>(left >= kLanes ? 0xFFFFu : left <= 0 ? 0u : (1u << left) - 1u);
-}
-
 // Everything but the constants of pixels.
 void start_block(const Call& args, const Layout& l, int64_t first, Block& b) {
   b.args = args;
@@ -112,7 +106,7 @@ void start_block(const Call& args, const Layout& l, int64_t first, Block& b) {
   b.steps |= lanes == 32 && outputs - first <= 32 && first % 64 == 0 ? kAlone : 0u;
   for (int64_t n = 0; n < l.registers; ++n) {
     const int64_t o = first + n * kLanes;
-    const __mmask16 on = lanes_from(o, outputs);
+    const __mmask16 on = lanes_left(outputs - o);
     const auto copy = [&](float* to, __m512 numbers) { _mm512_store_ps(to + n * kLanes, numbers); };
     copy(b.scale, load_lanes(args.scale, o, on, 1.0f));
     copy(b.shift, load_lanes(args.shift, o, on, -0.0f));
@@ -167,7 +161,7 @@ inline __m512 load_shortcut(const float* pixel, int64_t channels, int64_t first,
 void finish_lanes(const Block& b, int64_t pixel, int n, const int32_t* counts, const float* acc) {
   const BConv2dArgs& args = b.args;
   const int64_t at = pixel * args.shape.outputs + b.first + n * kLanes;
-  const __mmask16 on = lanes_from(b.first + n * kLanes, args.shape.outputs);
+  const __mmask16 on = lanes_left(args.shape.outputs - b.first - n * kLanes);
   const auto of = [n](const float* constants) { return _mm512_load_ps(constants + n * kLanes); };
   const __m512 count = _mm512_cvtepi32_ps(_mm512_loadu_si512(counts));
   __m512 y = _mm512_fnmadd_ps(_mm512_set1_ps(4.0f), count, of(acc));

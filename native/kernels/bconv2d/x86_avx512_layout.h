@@ -40,6 +40,11 @@ struct Layout {
   int64_t lanes;         // outputs rounded up to blocks
 };
 
+// The first `left` of sixteen lanes.
+__mmask16 lanes_left(int64_t left) {
+  return static_cast<__mmask16>(left >= kLanes ? 0xFFFFu : left <= 0 ? 0u : (1u << left) - 1u);
+}
+
 // Whether outputs know no rows: then a map, or a few rows of it, is one long row.
 bool is_flat(const Window& w) {
   return w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 && w.padding_h == 0 &&

@@ -68,11 +68,6 @@ void list_places(const Layout& l, const Planes& p) {
 // Eight words of a1 and a2 become words of a1 and p.
 __m512i pair(__m512i v) { return _mm512_xor_si512(v, _mm512_slli_epi64(v, 32)); }
 
-// The first `left` of sixteen lanes.
-__mmask16 lanes_left(int64_t left) {
-  return static_cast<__mmask16>(left >= kLanes ? 0xFFFFu : left <= 0 ? 0u : (1u << left) - 1u);
-}
-
 // f(i, left) for every sixteenth i below `count`, of which `left` are left: a number known to be sixteen but for the
 // last.
 template <class F>
