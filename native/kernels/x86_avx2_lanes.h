@@ -42,15 +42,7 @@ static inline uint32_t not_negative(Floats y) {  // a bit a lane: y >= 0
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GE_OQ)));
 }
 
-// The same of 64 numbers: at(i) gives number i and the next ones.
-template <class At>
-static inline uint64_t word_not_negative(At at) {
-  uint64_t word = 0;
-  for (int64_t i = 0; i < 64; i += kLanes) {
-    word |= static_cast<uint64_t>(not_negative(at(i))) << i;
-  }
-  return word;
-}
+#include "word_of_lanes.h"
 
 // 4 * kLanes numbers from -127 to 127, rounded, a half to even as the run has set, to bytes.
 static inline void store_rounded(int8_t* out, const Floats* y) {
